@@ -1,0 +1,340 @@
+import { assert } from "../base/assert.ts";
+import { RuntimeError } from "../base/errors.ts";
+import { encodeValue } from "../base/value-codec.ts";
+import type { Value } from "../base/value.ts";
+import { LINK_SITE, siteId, type CommandId, type ExecutionId, type Lineage, type PeerId, type ProgramHash } from "../base/ids.ts";
+import { elapsedNs, type Due } from "../base/time.ts";
+import { Random } from "../base/random.ts";
+import { BackoffTable } from "../peer/backoff-table.ts";
+import { outcomeOf, recordOutcome, type PeerEvent } from "../peer/outcome.ts";
+import { PeerGovernor } from "../peer/peer-governor.ts";
+import { RttTracker } from "../peer/rtt-tracker.ts";
+import type { Definitions } from "../flow/definitions.ts";
+import { linkProgram, type LinkedProgram } from "../flow/program-link.ts";
+import { EXECUTIONS_MAX, PARKED_MAX, PEERS_MAX } from "../wire/limits.ts";
+import { Cells } from "./cells.ts";
+import { Command, type CommandKind } from "./command.ts";
+import type { BusEvent, Effect, LinkId, BusEventKind } from "./engine-events.ts";
+import type { EngineOptions } from "./engine-options.ts";
+import { EventBus } from "./event-bus.ts";
+import type { Execution } from "./execution.ts";
+import { Frontier } from "./frontier.ts";
+import { Journal, type Row } from "./journal.ts";
+import { Peer } from "./peer.ts";
+import { FinishedExecutions } from "./finished-executions.ts";
+import { ROW, SPEC_VERSION } from "./rows.ts";
+import { TimerTable } from "./timer-table.ts";
+
+/** What a node is told about itself when it starts. */
+export interface NodeIdentity {
+  readonly peer: PeerId;
+  readonly lineage: Lineage;
+  /** Starts so far, this one included. */
+  readonly incarnation: number;
+}
+
+/** A program that live executions use, stored once. */
+class ProgramRow implements Row {
+  readonly key: string;
+  removed = false;
+  persisted = false;
+  users = 0;
+  readonly linked: LinkedProgram;
+  constructor(linked: LinkedProgram) {
+    this.key = ROW.program + linked.hash;
+    this.linked = linked;
+  }
+  encode(): Uint8Array {
+    return encodeValue(this.linked.program as unknown as Value);
+  }
+}
+
+/** Ids, generator, clocks and counters: everything about the node that is one of a kind. */
+class NodeRow implements Row {
+  readonly key = ROW.node;
+  removed = false;
+  persisted = false;
+  readonly #state: EngineState;
+  constructor(state: EngineState) {
+    this.#state = state;
+  }
+  encode(): Uint8Array {
+    const { identity, random, now, wallMs, counters } = this.#state;
+    return encodeValue([
+      SPEC_VERSION, identity.peer, identity.lineage, identity.incarnation,
+      this.#state.nextCommand, this.#state.nextExecution, [...random.state()], now, this.#state.pausedNs, wallMs,
+      [...counters].map(([name, count]) => [name, count]),
+    ]);
+  }
+}
+
+/** Blocklist and allowlist that an operator set at run time. */
+class PolicyRow implements Row {
+  readonly key = ROW.policy;
+  removed = false;
+  persisted = false;
+  readonly #state: EngineState;
+  constructor(state: EngineState) {
+    this.#state = state;
+  }
+  encode(): Uint8Array {
+    const { blocked, allowed } = this.#state.operatorPolicy;
+    return encodeValue([[...blocked].sort(), allowed === null ? null : [...allowed].sort(), this.#state.governor.failureThreshold]);
+  }
+}
+
+/** What the configuration's lists say; they are applied at each start. */
+export interface PolicyLists {
+  readonly block: readonly PeerId[];
+  readonly allow: readonly PeerId[] | null;
+}
+
+/**
+ * All state of one engine, and the few operations that every part of it needs. The parts (peer links, requests,
+ * executor) hold no state of their own: what must survive is in a row, and a row is touched when it changes.
+ */
+export class EngineState {
+  readonly identity: NodeIdentity;
+  readonly definitions: Definitions;
+  readonly options: EngineOptions;
+  readonly configuredPolicy: PolicyLists;
+
+  /** Engine time, ns. */
+  now = 1;
+  /** Wall time of the current turn, ms. */
+  wallMs = 0;
+  /** Sum of our own pauses: detectors and budgets run on awake time, `now − pausedNs`. */
+  pausedNs = 0;
+
+  readonly journal = new Journal();
+  readonly timers = new TimerTable();
+  readonly frontier = new Frontier();
+  readonly cells = new Cells();
+  readonly executions = new Map<ExecutionId, Execution>();
+  readonly commands = new Map<CommandId, Command>();
+  readonly finished: FinishedExecutions;
+  readonly peers = new Map<PeerId, Peer>();
+  readonly peersByName = new Map<string, Peer>();
+  readonly links = new Map<LinkId, Peer>();
+  readonly groups: ReadonlyMap<string, readonly string[]>;
+  readonly bus: EventBus;
+  readonly governor: PeerGovernor;
+  readonly backoff: BackoffTable;
+  readonly tracker: RttTracker;
+  readonly operatorPolicy: { readonly blocked: Set<PeerId>; allowed: Set<PeerId> | null } = { blocked: new Set(), allowed: null };
+  readonly counters = new Map<string, number>();
+  random: Random;
+  nextCommand = 1;
+  nextExecution = 1;
+  draining = false;
+
+  /** What this turn asks of the host. */
+  effects: Effect[] = [];
+  /** A peer's state changed so that parked gates and waiting requests may go on. */
+  peersChanged = false;
+  readonly parkedGates = new Set<Command>();
+
+  readonly #programs = new Map<ProgramHash, ProgramRow>();
+  readonly node: NodeRow;
+  readonly policy: PolicyRow;
+
+  constructor(given: {
+    identity: NodeIdentity; definitions: Definitions; options: EngineOptions; policy: PolicyLists; seed: string;
+    groups: ReadonlyMap<string, readonly string[]>;
+  }) {
+    this.identity = given.identity;
+    this.definitions = given.definitions;
+    this.options = given.options;
+    this.groups = given.groups;
+    this.configuredPolicy = given.policy;
+    this.random = Random.fromSeed(given.seed);
+    this.bus = new EventBus(given.definitions);
+    this.finished = new FinishedExecutions(given.options);
+    this.governor = new PeerGovernor({ failureThreshold: given.options.failureThreshold });
+    this.backoff = new BackoffTable({
+      baseNs: given.options.backoffBaseNs, maxDelayNs: given.options.backoffMaxNs,
+      jitter: "equal", random: () => this.random.nextFraction(),
+    });
+    this.tracker = new RttTracker({
+      budgetFloorNs: given.options.budgetFloorNs, budgetCeilingNs: given.options.budgetCeilingNs,
+      suspectPhi: given.options.suspectPhi, downPhi: given.options.downPhi, historyCapacity: given.options.detectorWindow,
+    });
+    this.node = new NodeRow(this);
+    this.policy = new PolicyRow(this);
+    this.applyPolicy();
+  }
+
+  get awake(): number {
+    return elapsedNs(this.now, this.pausedNs);
+  }
+
+  emit(effect: Effect): void {
+    this.effects.push(effect);
+  }
+
+  count(name: string, by = 1): void {
+    this.counters.set(name, (this.counters.get(name) ?? 0) + by);
+  }
+
+  /** Announces an event: to telemetry at once, to subscribed flows in the next turn. */
+  publish(event: BusEventKind, peer: PeerId | null, details: Value = null): void {
+    const announced: BusEvent = { event, peer, details };
+    this.emit({ kind: "telemetry", event: announced });
+    this.bus.publish(announced, this.journal);
+  }
+
+  // ── programs ──
+
+  programByAddress(address: string): LinkedProgram | undefined {
+    const hash = this.definitions.flows.get(address) ?? (address as ProgramHash);
+    const known = this.#programs.get(hash);
+    if (known !== undefined) return known.linked;
+    const program = this.definitions.programs.get(hash);
+    return program === undefined ? undefined : this.addProgram(linkProgram(program, this.definitions), false).linked;
+  }
+
+  addProgram(linked: LinkedProgram, persisted: boolean): ProgramRow {
+    const row = new ProgramRow(linked);
+    row.persisted = persisted;
+    this.#programs.set(linked.hash, row);
+    return row;
+  }
+
+  // ── executions and commands ──
+
+  get executionsFull(): boolean {
+    return this.executions.size >= EXECUTIONS_MAX;
+  }
+
+  addExecution(execution: Execution): void {
+    this.executions.set(execution.id, execution);
+  }
+
+  /** Called for an execution that outlives its first turn: from now on the store knows it. */
+  keepExecution(execution: Execution): void {
+    const row = this.#programs.get(execution.program.hash);
+    assert(row !== undefined, "a running program is known");
+    if (row.users++ === 0) {
+      row.removed = false;
+      this.journal.touch(row);
+      for (const child of execution.program.program.children) this.#keepChild(child);
+    }
+    this.journal.touch(execution);
+    if (execution.deadlineAt !== "never") this.timers.set("execution-deadline", execution, execution.deadlineAt);
+    execution.kept = true;
+  }
+
+  #keepChild(hash: ProgramHash): void {
+    this.programByAddress(hash);
+    const row = this.#programs.get(hash);
+    assert(row !== undefined, "a child's program is known");
+    // A child's program stays as long as the node runs it by hash: it is small, and its parent names it.
+    if (row.users++ === 0) this.journal.touch(row);
+  }
+
+  removeExecution(execution: Execution): void {
+    execution.ended = true;
+    this.executions.delete(execution.id);
+    if (!execution.kept) return;
+    this.timers.clearAll(execution);
+    for (const row of execution.extraRows()) this.journal.remove(row);
+    this.journal.remove(execution);
+    const program = this.#programs.get(execution.program.hash);
+    if (program !== undefined && --program.users === 0) {
+      this.journal.remove(program);
+      for (const child of execution.program.program.children) this.#dropChild(child);
+    }
+  }
+
+  #dropChild(hash: ProgramHash): void {
+    const row = this.#programs.get(hash);
+    if (row !== undefined && --row.users === 0) this.journal.remove(row);
+  }
+
+  get commandsFull(): boolean {
+    return this.commands.size >= PARKED_MAX;
+  }
+
+  newCommand(kind: CommandKind, execution: Execution, operation: number, due: Due, subject: Value): Command {
+    const id = this.nextCommand++ as CommandId;
+    const command = new Command(id, kind, execution.id, operation, { due, createdAt: this.now, subject });
+    this.commands.set(id, command);
+    this.journal.touch(command);
+    if (due !== "never") this.timers.set("command-due", command, due);
+    return command;
+  }
+
+  removeCommand(command: Command): void {
+    command.ended = true;
+    this.commands.delete(command.id);
+    this.timers.clearAll(command);
+    this.parkedGates.delete(command);
+    this.journal.remove(command);
+  }
+
+  // ── peers ──
+
+  /** The peer of that id, made on first contact. Throws FULL at the bound when everybody is held. */
+  peer(id: PeerId): Peer {
+    const known = this.peers.get(id);
+    if (known !== undefined) return known;
+    if (this.peers.size >= PEERS_MAX && !this.#dropUnheldPeer()) throw new RuntimeError("FULL", { table: "peers" });
+    const peer = new Peer(id);
+    this.peers.set(id, peer);
+    return peer;
+  }
+
+  #dropUnheldPeer(): boolean {
+    for (const peer of this.peers.values()) {
+      // A session is never evicted: what the peer once sent must stay recognisable.
+      if (peer.references.size > 0 || peer.link !== null || peer.session.persisted) continue;
+      this.peers.delete(peer.id);
+      this.journal.remove(peer);
+      this.timers.clearAll(peer);
+      return true;
+    }
+    return false;
+  }
+
+  touchPeer(peer: Peer): void {
+    peer.hard = { health: this.governor.peerHealth(peer.id), backoff: this.backoff.state(peer.id) };
+    this.journal.touch(peer);
+  }
+
+  /** Feeds one outcome to governor and back-off table, and announces the verdict if it changed. */
+  recordOutcome(peer: Peer, event: PeerEvent): void {
+    const health = this.governor.peerHealth(peer.id);
+    const unblemished = (health === undefined || health.consecutiveFailures === 0) && this.backoff.state(peer.id) === undefined;
+    const transition = recordOutcome(peer.id, event, this, this.now);
+    const healthy = this.backoff.state(peer.id) === undefined && (this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0) === 0;
+    if (unblemished && healthy) return; // nothing that must be durable
+    if (outcomeOf(event) === "failure") peer.counts.failures++;
+    this.touchPeer(peer);
+    if (healthy) this.peersChanged = true;
+    if (transition === "went-down") {
+      peer.counts.downs++;
+      this.publish("peer-down", peer.id, { name: peer.name, cause: event });
+    } else if (transition === "came-up") this.publish("peer-up", peer.id, { name: peer.name });
+  }
+
+  /** Any sign of life ends a back-off that failures caused. */
+  recordLife(peer: Peer): void {
+    this.tracker.recordLife(siteId(peer.id, LINK_SITE), this.awake);
+    const cooldown = this.backoff.state(peer.id);
+    if (cooldown === undefined || cooldown.attempts === 0) return;
+    this.backoff.endFailureBackoff(peer.id);
+    this.touchPeer(peer);
+    this.peersChanged = true;
+  }
+
+  /** Deny wins: both sources' blocks count, and a peer must pass both allowlists. */
+  applyPolicy(): void {
+    const { blocked, allowed } = this.operatorPolicy;
+    const { block, allow } = this.configuredPolicy;
+    for (const peer of this.governor.capturePolicy().blocklist) this.governor.unblock(peer);
+    for (const peer of [...blocked, ...block]) this.governor.block(peer);
+    const lists = [allowed, allow === null ? null : new Set(allow)].filter((list) => list !== null);
+    const both = lists.length === 0 ? null : [...(lists[0] as Set<PeerId>)].filter((peer) => lists.every((list) => list.has(peer)));
+    this.governor.setAllowlist(both ?? undefined);
+  }
+}

@@ -1,0 +1,313 @@
+import { assert } from "../base/assert.ts";
+import { decodeValue, encodeValue } from "../base/value-codec.ts";
+import type { Value } from "../base/value.ts";
+import type { CommandId, ExecutionId, Lineage, PeerId, ProgramHash } from "../base/ids.ts";
+import type { Due } from "../base/time.ts";
+import type { Chain } from "../flow/program.ts";
+import type { LinkedProgram } from "../flow/program-link.ts";
+import type { Failure } from "../flow/definitions.ts";
+import { ROW } from "./rows.ts";
+import { RowReader } from "./row-reader.ts";
+import type { Journal, Row } from "./journal.ts";
+import type { TimerSubject } from "./timer-table.ts";
+import type { WakeReason } from "./engine-events.ts";
+
+/** Who gets the outcome. */
+export type Origin = Readonly<
+  | { kind: "application" }
+  | { kind: "peer"; peer: PeerId; lineage: Lineage; request: number; attempt: number; oneWay: boolean }
+  /** A child: the outcome completes this command of the parent. */
+  | { kind: "parent"; command: CommandId }
+  | { kind: "event"; event: string }
+>;
+
+/** Where one operation stands. Each is in exactly one state; `ready` ones are in the frontier, `parked` ones have a command. */
+export const STATUS = { waiting: 0, ready: 1, parked: 2, done: 3, failed: 4, skipped: 5, cancelled: 6 } as const;
+export type Status = (typeof STATUS)[keyof typeof STATUS];
+export const STATUS_NAMES = Object.keys(STATUS) as readonly (keyof typeof STATUS)[];
+
+/** Progress of a `map`: items below `next` that are not in flight are settled. */
+export interface MapProgress {
+  next: number;
+  settled: number;
+  failed: number;
+  /** How many results were folded into cells. */
+  folded: number;
+  readonly inFlight: Map<CommandId, number>;
+  /** Results by item, when they are listed and not folded. */
+  readonly results: Map<number, Value>;
+}
+
+/** Values larger than this get rows of their own, so that an execution's row stays small. */
+const INLINE_BYTES_MAX = 1024;
+
+/** A slot's value, or a map item's result, in a row of its own. */
+class ValueRow implements Row {
+  readonly key: string;
+  readonly bytes: Uint8Array;
+  removed = false;
+  persisted = false;
+  constructor(key: string, bytes: Uint8Array) {
+    this.key = key;
+    this.bytes = bytes;
+  }
+  encode(): Uint8Array {
+    return this.bytes;
+  }
+}
+
+/**
+ * One run of a program: which values are there, where each operation stands.
+ *
+ * Invariants:
+ *   X1. A slot is written at most once.
+ *   X2. An operation becomes ready exactly once, when its last input arrives (a race: its first).
+ *   X3. `unfinished` is the number of operations that are waiting, ready or parked.
+ */
+export class Execution implements Row, TimerSubject {
+  readonly key: string;
+  removed = false;
+  persisted = false;
+  readonly timers = new Map<WakeReason, number>();
+
+  readonly id: ExecutionId;
+  readonly program: LinkedProgram;
+  readonly origin: Origin;
+  /** Prefix of the idempotency keys of everything this execution asks for. */
+  readonly workKey: string;
+  /** The chain on which the request came, or null. */
+  readonly chain: Chain | null;
+  readonly startedAt: number;
+  readonly deadlineAt: Due;
+
+  readonly values: (Value | undefined)[];
+  readonly #bytes: (Uint8Array | undefined)[];
+  readonly #rows = new Map<string, ValueRow>();
+  readonly status: Uint8Array;
+  readonly #missing: Uint16Array;
+  /** Operation → its live command. A map's children are in its progress instead. */
+  readonly commands = new Map<number, CommandId>();
+  readonly maps = new Map<number, MapProgress>();
+  /** Events that came before their `wait` was reached. */
+  readonly events = new Map<string, Value>();
+  /** Slots whose producer will never write them. */
+  readonly #dead: Set<number> = new Set();
+  unfinished: number;
+  failure: Failure | null = null;
+  /** Outlived its first turn, so the store knows it. */
+  kept = false;
+  /** Has left the table of live executions; whatever still points here does nothing. */
+  ended = false;
+
+  constructor(
+    id: ExecutionId, program: LinkedProgram, origin: Origin,
+    given: { workKey: string; chain: Chain | null; startedAt: number; deadlineAt: Due },
+  ) {
+    this.id = id;
+    this.key = ROW.execution + id;
+    this.program = program;
+    this.origin = origin;
+    this.workKey = given.workKey;
+    this.chain = given.chain;
+    this.startedAt = given.startedAt;
+    this.deadlineAt = given.deadlineAt;
+    const slots = program.program.slots;
+    this.values = new Array<Value | undefined>(slots).fill(undefined);
+    this.#bytes = new Array<Uint8Array | undefined>(slots).fill(undefined);
+    this.status = new Uint8Array(program.operations.length);
+    this.#missing = Uint16Array.from(program.indegree);
+    this.unfinished = program.operations.length;
+  }
+
+  /** Writes a slot (X1) and returns, through `ready`, the operations that have all their inputs now (X2). */
+  write(slot: number, value: Value, bytes: Uint8Array | undefined, ready: number[]): void {
+    assert(this.values[slot] === undefined, "X1: a slot is written once");
+    this.values[slot] = value;
+    this.#bytes[slot] = bytes;
+    for (const operation of this.program.consumers[slot] as readonly number[]) {
+      if (this.status[operation] !== STATUS.waiting) continue; // a race that was won
+      const race = (this.program.operations[operation] as { kind: string }).kind === "race";
+      const missing = (this.#missing[operation] as number) - 1;
+      this.#missing[operation] = missing;
+      if (missing === 0 || race) {
+        this.status[operation] = STATUS.ready;
+        ready.push(operation);
+      }
+    }
+  }
+
+  /** Takes an operation to a final state. */
+  settle(operation: number, status: Status): void {
+    assert((this.status[operation] as number) <= STATUS.parked, "X3: an operation settles once");
+    this.status[operation] = status;
+    this.unfinished--;
+  }
+
+  /**
+   * Marks a slot as never to be written: operations that need it are skipped, and so on down the graph. A race is
+   * skipped only when none of its inputs can come.
+   */
+  skip(slot: number): void {
+    if (this.#dead.has(slot) || this.values[slot] !== undefined) return;
+    this.#dead.add(slot);
+    for (const index of this.program.consumers[slot] as readonly number[]) {
+      if (this.status[index] !== STATUS.waiting) continue;
+      const operation = this.program.operations[index] as { kind: string; inputs: readonly number[] };
+      if (operation.kind === "race" && operation.inputs.some((input) => !this.#dead.has(input))) continue;
+      this.settle(index, STATUS.skipped);
+      this.skipOutputs(index);
+    }
+  }
+
+  skipOutputs(index: number): void {
+    const operation = this.program.operations[index] as { outputs: readonly number[]; onError: number | null };
+    for (const output of operation.outputs) this.skip(output);
+    if (operation.onError !== null) this.skip(operation.onError);
+  }
+
+  /** The encoded bytes of a slot's value. */
+  bytesOf(slot: number): Uint8Array {
+    const value = this.values[slot];
+    assert(value !== undefined, "a slot is read after it was written");
+    return (this.#bytes[slot] ??= encodeValue(value));
+  }
+
+  /** The rows beside this one; to be removed with it. */
+  *extraRows(): Iterable<Row> {
+    yield* this.#rows.values();
+  }
+
+  encode(journal: Journal): Uint8Array {
+    const slots: Value[] = [];
+    for (let slot = 0; slot < this.values.length; slot++) {
+      if (this.values[slot] === undefined) {
+        slots.push(this.#dead.has(slot) ? false : null);
+        continue;
+      }
+      const bytes = this.bytesOf(slot);
+      slots.push(bytes.length <= INLINE_BYTES_MAX ? bytes : this.#outline(`${ROW.slot}${this.id}/${slot}`, bytes, journal));
+    }
+    const maps: Value[] = [];
+    for (const [operation, map] of this.maps) {
+      for (const [item, value] of map.results) {
+        const key = `${ROW.slot}${this.id}/${operation}/${item}`;
+        if (!this.#rows.has(key)) this.#outline(key, encodeValue(value), journal);
+      }
+      maps.push([operation, map.next, map.settled, map.failed, map.folded, [...map.inFlight].map(([id, item]) => [id, item])]);
+    }
+    return encodeValue([
+      this.program.hash, encodeOrigin(this.origin), this.workKey,
+      this.chain === null ? null : [this.chain.id, this.chain.hop],
+      this.startedAt, this.deadlineAt === "never" ? null : this.deadlineAt,
+      this.status.slice(), slots,
+      [...this.commands].map(([operation, id]) => [operation, id]),
+      maps, [...this.events].map(([name, value]) => [name, value]),
+    ]);
+  }
+
+  /** Rebuilds an execution from its row; `extra` holds its value rows by key. Throws SNAPSHOT_INVALID. */
+  static restore(
+    id: ExecutionId, bytes: Uint8Array, extra: ReadonlyMap<string, Uint8Array>,
+    programOf: (hash: ProgramHash) => LinkedProgram,
+  ): Execution {
+    const reader = RowReader.of(ROW.execution + id, bytes);
+    const hash = reader.text() as ProgramHash;
+    const program = programOf(hash);
+    const origin = decodeOrigin(reader.list());
+    const workKey = reader.text();
+    const chain = reader.optionalList();
+    const given = {
+      workKey,
+      chain: chain === null ? null : { id: chain.text() as Chain["id"], hop: chain.whole() },
+      startedAt: reader.whole(),
+      deadlineAt: reader.wholeOr(null) ?? ("never" as const),
+    };
+    const execution = new Execution(id, program, origin, given);
+    const status = reader.bytes();
+    reader.check(status.length === execution.status.length, "one state an operation");
+    reader.check(status.every((state) => state <= STATUS.cancelled), "known operation states");
+    execution.status.set(status);
+    execution.unfinished = status.reduce((count, state) => count + (state <= STATUS.parked ? 1 : 0), 0);
+    execution.#restoreSlots(reader.items(), extra, reader);
+    for (const pair of reader.lists()) execution.commands.set(pair.whole(), pair.whole() as CommandId);
+    for (const map of reader.lists()) {
+      const operation = map.whole();
+      const progress: MapProgress = {
+        next: map.whole(), settled: map.whole(), failed: map.whole(), folded: map.whole(),
+        inFlight: new Map(), results: new Map(),
+      };
+      for (const pair of map.lists()) progress.inFlight.set(pair.whole() as CommandId, pair.whole());
+      const prefix = `${ROW.slot}${id}/${operation}/`;
+      for (const [key, value] of extra) {
+        if (!key.startsWith(prefix)) continue;
+        progress.results.set(Number(key.slice(prefix.length)), decodeValue(value));
+        execution.#restoreRow(key, value);
+      }
+      execution.maps.set(operation, progress);
+    }
+    for (const pair of reader.lists()) execution.events.set(pair.text(), pair.any());
+    reader.end();
+    execution.persisted = true;
+    execution.kept = true;
+    return execution;
+  }
+
+  #restoreSlots(slots: readonly Value[], extra: ReadonlyMap<string, Uint8Array>, reader: RowReader): void {
+    reader.check(slots.length === this.values.length, "one entry a slot");
+    const filled = new Set<number>();
+    slots.forEach((stored, slot) => {
+      if (stored === null) return;
+      if (stored === false) return void this.#dead.add(slot);
+      const key = `${ROW.slot}${this.id}/${slot}`;
+      const bytes = stored === true ? extra.get(key) : stored;
+      reader.check(bytes instanceof Uint8Array, `the value of slot ${slot}`);
+      if (stored === true) this.#restoreRow(key, bytes as Uint8Array);
+      this.#bytes[slot] = bytes as Uint8Array;
+      this.values[slot] = decodeValue(bytes as Uint8Array);
+      filled.add(slot);
+    });
+    this.program.operations.forEach((operation, index) => {
+      const inputs = new Set(operation.inputs);
+      this.#missing[index] = operation.kind === "race" ? 1 : [...inputs].filter((slot) => !filled.has(slot)).length;
+    });
+  }
+
+  #outline(key: string, bytes: Uint8Array, journal: Journal): true {
+    if (!this.#rows.has(key)) {
+      const row = new ValueRow(key, bytes);
+      this.#rows.set(key, row);
+      journal.touch(row);
+    }
+    return true;
+  }
+
+  #restoreRow(key: string, bytes: Uint8Array): void {
+    const row = new ValueRow(key, bytes);
+    row.persisted = true;
+    this.#rows.set(key, row);
+  }
+}
+
+function encodeOrigin(origin: Origin): Value {
+  switch (origin.kind) {
+    case "application": return ["application"];
+    case "event": return ["event", origin.event];
+    case "parent": return ["parent", origin.command];
+    case "peer": return ["peer", origin.peer, origin.lineage, origin.request, origin.attempt, origin.oneWay];
+  }
+}
+
+function decodeOrigin(reader: RowReader): Origin {
+  const kind = reader.text();
+  switch (kind) {
+    case "application": return { kind };
+    case "event": return { kind, event: reader.text() };
+    case "parent": return { kind, command: reader.whole() as CommandId };
+    case "peer":
+      return {
+        kind, peer: reader.text() as PeerId, lineage: reader.text() as Lineage,
+        request: reader.whole(), attempt: reader.whole(), oneWay: reader.flag(),
+      };
+    default: return reader.refuse(`unknown origin ${kind}`);
+  }
+}

@@ -1,0 +1,123 @@
+import { encodeValue } from "../base/value-codec.ts";
+import type { Value } from "../base/value.ts";
+import type { ExecutionId, ProgramHash } from "../base/ids.ts";
+import type { Failure } from "../flow/definitions.ts";
+import { ROW } from "./rows.ts";
+import { RowReader } from "./row-reader.ts";
+import type { Outcome } from "./engine-events.ts";
+import type { Journal, Row } from "./journal.ts";
+
+/** What is kept of an execution that the application started, after its end. */
+export class FinishedExecution implements Row {
+  readonly key: string;
+  removed = false;
+  persisted = false;
+  readonly id: ExecutionId;
+  readonly program: ProgramHash;
+  readonly flow: string;
+  /** The encoded input, so that the same id with another input is told apart. */
+  readonly input: Uint8Array;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly outcome: Outcome;
+
+  constructor(id: ExecutionId, given: Pick<FinishedExecution, "program" | "flow" | "input" | "startedAt" | "endedAt" | "outcome">) {
+    this.id = id;
+    this.key = ROW.result + id;
+    this.program = given.program;
+    this.flow = given.flow;
+    this.input = given.input;
+    this.startedAt = given.startedAt;
+    this.endedAt = given.endedAt;
+    this.outcome = given.outcome;
+  }
+
+  encode(): Uint8Array {
+    const { outcome } = this;
+    return encodeValue([
+      this.program, this.flow, this.input, this.startedAt, this.endedAt, outcome.ok,
+      outcome.ok ? outcome.value : failureValue(outcome.failure),
+    ]);
+  }
+
+  static restore(id: ExecutionId, bytes: Uint8Array): FinishedExecution {
+    const reader = RowReader.of(ROW.result + id, bytes);
+    const given = {
+      program: reader.text() as ProgramHash, flow: reader.text(), input: reader.bytes(),
+      startedAt: reader.whole(), endedAt: reader.whole(),
+    };
+    const ok = reader.flag();
+    const value = reader.any();
+    reader.end();
+    const outcome: Outcome = ok ? { ok, value } : { ok, failure: parseFailure(value) };
+    const finished = new FinishedExecution(id, { ...given, outcome });
+    finished.persisted = true;
+    return finished;
+  }
+}
+
+/** Results, kept for `retentionNs` and at most `resultsMax`; the oldest go first. */
+export class FinishedExecutions {
+  readonly #retentionNs: number;
+  readonly #max: number;
+  // Insertion order is the order of ending, so the oldest come first.
+  readonly #byId = new Map<ExecutionId, FinishedExecution>();
+
+  constructor(options: { retentionNs: number; resultsMax: number }) {
+    this.#retentionNs = options.retentionNs;
+    this.#max = options.resultsMax;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(id: ExecutionId): FinishedExecution | undefined {
+    return this.#byId.get(id);
+  }
+
+  values(): Iterable<FinishedExecution> {
+    return this.#byId.values();
+  }
+
+  add(finished: FinishedExecution, journal: Journal): void {
+    this.#byId.set(finished.id, finished);
+    journal.touch(finished);
+    this.expire(finished.endedAt, journal);
+  }
+
+  remove(id: ExecutionId, journal: Journal): void {
+    const finished = this.#byId.get(id);
+    if (finished === undefined) return;
+    this.#byId.delete(id);
+    journal.remove(finished);
+  }
+
+  expire(now: number, journal: Journal): void {
+    for (const finished of this.#byId.values()) {
+      if (this.#byId.size <= this.#max && finished.endedAt + this.#retentionNs > now) return;
+      this.#byId.delete(finished.id);
+      journal.remove(finished);
+    }
+  }
+
+  /** Rows of the family `result/`, in any order. */
+  restore(rows: readonly FinishedExecution[]): void {
+    for (const row of [...rows].sort((a, b) => a.endedAt - b.endedAt || (a.id < b.id ? -1 : 1))) this.#byId.set(row.id, row);
+  }
+}
+
+export function failureValue(failure: Failure): Value {
+  return { code: failure.code, message: failure.message, at: [...failure.at], details: failure.details };
+}
+
+/** Reads a failure that came from a store or a peer; what does not look like one becomes one that says so. */
+export function parseFailure(value: Value): Failure {
+  if (typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)) {
+    const { code, message, at, details } = value as { readonly [key: string]: Value };
+    if (typeof code === "string" && typeof message === "string" && Array.isArray(at) && at.every((part) => typeof part === "string")) {
+      return { code, message, at: at as string[], details: details ?? null };
+    }
+  }
+  return { code: "FAILURE_MALFORMED", message: "The failure could not be read.", at: [], details: null };
+}

@@ -1,0 +1,45 @@
+import { encodeValue } from "../base/value-codec.ts";
+import { ROW } from "./rows.ts";
+import type { Execution } from "./execution.ts";
+import type { Row } from "./journal.ts";
+
+/** Operations that have all their inputs, first in, first out. What a turn leaves over waits here, durably, for the next. */
+export class Frontier implements Row {
+  readonly key = ROW.frontier;
+  removed = false;
+  persisted = false;
+  #executions: Execution[] = [];
+  #operations: number[] = [];
+  #head = 0;
+
+  get size(): number {
+    return this.#executions.length - this.#head;
+  }
+
+  push(execution: Execution, operation: number): void {
+    this.#executions.push(execution);
+    this.#operations.push(operation);
+  }
+
+  /** Takes the oldest entry: `visit` gets it. False when there is none. */
+  shift(visit: (execution: Execution, operation: number) => void): boolean {
+    if (this.#head === this.#executions.length) {
+      this.#executions.length = 0;
+      this.#operations.length = 0;
+      this.#head = 0;
+      return false;
+    }
+    const at = this.#head++;
+    visit(this.#executions[at] as Execution, this.#operations[at] as number);
+    return true;
+  }
+
+  encode(): Uint8Array {
+    const entries: [string, number][] = [];
+    for (let at = this.#head; at < this.#executions.length; at++) {
+      const execution = this.#executions[at] as Execution;
+      if (!execution.ended) entries.push([execution.id, this.#operations[at] as number]);
+    }
+    return encodeValue([entries]);
+  }
+}

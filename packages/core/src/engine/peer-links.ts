@@ -1,0 +1,462 @@
+import { comparePeerIds } from "../base/peer-id.ts";
+import { LINK_SITE, siteId, type PeerId } from "../base/ids.ts";
+import { NS_PER_S } from "../base/time.ts";
+import type { RuntimeError } from "../base/errors.ts";
+import { ADDRESSES_MAX, EXECUTIONS_MAX, WINDOW_MAX } from "../wire/limits.ts";
+import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello, type SealedBody } from "../wire/message.ts";
+import { encodeEnvelopeFrame, encodeMessageFrame } from "../wire/message-codec.ts";
+import type { Value } from "../base/value.ts";
+import type { LinkId } from "./engine-events.ts";
+import type { EngineState } from "./engine-state.ts";
+import type { Peer, PeerLink } from "./peer.ts";
+import type { OutboxEntry, UnnumberedBody } from "./session.ts";
+import type { Due } from "../base/time.ts";
+
+/** Heartbeats whose echo is still awaited; older ones give no round trip. */
+const BEATS_MAX = 8;
+/** How long we leave a peer alone whose memory contradicts ours. */
+const HISTORY_LOST_REDIAL_NS = 60 * NS_PER_S;
+/** A link as silent as this gives way to a new one, whoever dialled it. */
+const STALE_LINK_NS = 3 * NS_PER_S;
+/** Below this many envelopes the window counts as closed, and its reopening is announced unprompted. */
+const WINDOW_LOW = 16;
+
+/** Who learns what became of the envelopes that were sent. */
+export interface StreamListener {
+  acknowledged(peer: Peer, entries: readonly OutboxEntry[]): void;
+  /** The stream ended: these, and everything the peer had accepted, have an unknown outcome. */
+  streamLost(peer: Peer, entries: readonly OutboxEntry[], reason: string): void;
+  /** There may be room for new requests. */
+  windowOpened(peer: Peer): void;
+}
+
+/**
+ * PeerLinks keeps one link to each peer that needs one: dials, shakes hands, sends what the session holds,
+ * acknowledges, beats, and tells the peer components what the link says about the peer.
+ *
+ *     none ──dial / link-opened──▶ open ──their Hello agrees──▶ ready ──link-closed──▶ none ──back-off──▶ dial …
+ */
+export class PeerLinks {
+  readonly #state: EngineState;
+  readonly #listener: StreamListener;
+  /** Peers whose acknowledgement is due with this turn or later. */
+  #owing = new Set<Peer>();
+  readonly #windowLow = new Set<Peer>();
+
+  constructor(state: EngineState, listener: StreamListener) {
+    this.#state = state;
+    this.#listener = listener;
+  }
+
+  // ── links come and go ──
+
+  handleLinkOpened(link: LinkId, id: PeerId, dialled: boolean): void {
+    const state = this.#state;
+    const decision = state.governor.checkInbound(id);
+    if (!decision.allow) {
+      state.publish("peer-blocked", id, { direction: "in", reason: decision.reason });
+      return this.#farewell(link, "denied");
+    }
+    const peer = state.peer(id);
+    if (dialled) peer.dialing = false;
+    if (peer.link !== null) {
+      if (!this.#prefers(peer, peer.link, dialled)) return this.#farewell(link, "duplicate-link");
+      this.#dropLink(peer, "duplicate-link");
+    }
+    const { now } = state;
+    peer.link = {
+      id: link, dialled, openedAt: now, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
+      beat: 0, beatsSentAt: new Map(), acknowledge: "none", windowTold: 0,
+    };
+    state.links.set(link, peer);
+    peer.references.add("link");
+    state.timers.clear("dial", peer);
+    this.#sendHello(peer);
+  }
+
+  handleLinkClosed(link: LinkId, reason: string, blamesPeer: boolean): void {
+    const state = this.#state;
+    const peer = state.links.get(link);
+    state.links.delete(link);
+    if (peer === undefined || peer.link?.id !== link) return; // one we let go ourselves
+    this.#forgetLink(peer);
+    if (blamesPeer) peer.counts.refusedEnvelopes++;
+    state.publish("link-down", peer.id, { name: peer.name, reason });
+    state.recordOutcome(peer, "link-lost");
+    this.dialIfNeeded(peer);
+  }
+
+  handleDialFailed(id: PeerId, reason: string): void {
+    const peer = this.#state.peers.get(id);
+    if (peer === undefined) return;
+    peer.dialing = false;
+    if (peer.link !== null) return;
+    this.#state.publish("address-unknown", id, { name: peer.name, reason });
+    this.#state.recordOutcome(peer, "dial-refused");
+    this.dialIfNeeded(peer);
+  }
+
+  /** Dials now, or when the cooldown is over, if configuration or pending work wants a link. */
+  dialIfNeeded(peer: Peer): void {
+    const state = this.#state;
+    const pending = peer.session.outbox.length > 0 || peer.queue.length > 0;
+    if (state.draining || peer.link !== null || peer.dialing || peer.addresses.length === 0) return;
+    if (!peer.keepLink && !pending) return;
+    if (!state.governor.checkInbound(peer.id).allow) return;
+    const patience = peer.historyLost ? HISTORY_LOST_REDIAL_NS : state.options.redialMaxNs;
+    const retryAt = Math.min(state.backoff.retryAt(peer.id), state.now + patience);
+    if (retryAt > state.now || peer.historyLost) {
+      return state.timers.set("dial", peer, peer.historyLost ? state.now + patience : retryAt);
+    }
+    peer.dialing = true;
+    state.emit({ kind: "dial", peer: peer.id, addresses: [...peer.addresses] });
+  }
+
+  handleDialTimer(peer: Peer): void {
+    peer.historyLost = false;
+    const state = this.#state;
+    if (peer.link !== null || peer.dialing) return;
+    // Due: the cap on redials may fire before the cooldown of new requests is over.
+    if (state.draining || !state.governor.checkInbound(peer.id).allow) return;
+    peer.dialing = true;
+    state.emit({ kind: "dial", peer: peer.id, addresses: [...peer.addresses] });
+  }
+
+  /** Ends session and link of a peer that policy now denies. */
+  cutOff(peer: Peer): void {
+    const state = this.#state;
+    state.publish("peer-blocked", peer.id, { name: peer.name, direction: "both" });
+    this.#dropLink(peer, "denied");
+    state.timers.clear("dial", peer);
+    this.#listener.streamLost(peer, peer.session.end(state.journal), "the peer was blocked");
+    state.touchPeer(peer);
+  }
+
+  /** A peer broke the protocol: its link goes, nobody else's. */
+  handleMisbehaviour(peer: Peer, error: RuntimeError): void {
+    peer.counts.refusedEnvelopes++;
+    this.#state.publish("envelope-refused", peer.id, { name: peer.name, code: error.code, details: error.message });
+    this.#dropLink(peer, "malformed");
+    this.#state.recordOutcome(peer, "link-lost");
+    this.dialIfNeeded(peer);
+  }
+
+  /** Says goodbye on every link: the node stops. */
+  closeAll(): void {
+    for (const peer of [...this.#state.links.values()]) this.#dropLink(peer, "shutdown");
+  }
+
+  // ── messages ──
+
+  handleHello(peer: Peer, link: PeerLink, hello: Hello): void {
+    const state = this.#state;
+    if (hello.protocol !== PROTOCOL_VERSION) {
+      state.publish("envelope-refused", peer.id, { name: peer.name, code: "VERSION_UNSUPPORTED", details: `speaks ${hello.protocol}` });
+      this.#dropLink(peer, "malformed");
+      state.recordOutcome(peer, "link-lost");
+      return this.dialIfNeeded(peer);
+    }
+    const verdict = peer.session.handleHello(hello, state.identity.lineage, state.journal);
+    if (verdict.kind === "history-lost") {
+      peer.historyLost = true;
+      state.publish("history-lost", peer.id, { name: peer.name, who: verdict.who, reason: verdict.reason });
+      this.#dropLink(peer, "history-lost");
+      return this.dialIfNeeded(peer);
+    }
+    link.incarnation = hello.incarnation;
+    link.receiveReady = peer.session.peerLineage === hello.lineage && peer.session.peerEpoch === hello.epoch;
+    for (const address of hello.addresses.slice(0, ADDRESSES_MAX)) if (peer.learnAddress(address)) state.touchPeer(peer);
+    if (verdict.kind === "behind") return;
+    if (verdict.kind === "restarted") {
+      if (verdict.lineageChanged) state.publish("lineage-changed", peer.id, { name: peer.name });
+      this.#listener.streamLost(peer, verdict.lost, verdict.lineageChanged ? "the peer lost its history" : "the peer ended the session");
+      this.#sendHello(peer);
+    }
+    this.#listener.acknowledged(peer, verdict.kind === "agreed" ? verdict.acknowledged : verdict.acknowledged);
+    const first = !link.sendReady;
+    link.sendReady = true;
+    if (first) {
+      state.publish("link-up", peer.id, { name: peer.name, incarnation: hello.incarnation });
+      state.timers.set("heartbeat", peer, state.now + state.options.heartbeatNs);
+      this.#beat(peer, link);
+    }
+    this.#resend(peer);
+    this.#listener.windowOpened(peer);
+    state.peersChanged = true;
+  }
+
+  /**
+   * Decides on an envelope before anything of it is stored: false if it must not be processed. Marks it accepted
+   * otherwise, so the caller must process it in this turn.
+   */
+  admit(peer: Peer, link: PeerLink, sequence: number, redelivered: boolean): boolean {
+    const state = this.#state;
+    if (!link.receiveReady) return false; // a stream that we do not follow: its Hello comes first
+    const decision = state.governor.checkInbound(peer.id);
+    if (!decision.allow) {
+      state.publish("peer-blocked", peer.id, { name: peer.name, direction: "in", reason: decision.reason });
+      this.#dropLink(peer, "denied");
+      return false;
+    }
+    if (redelivered) peer.counts.redelivered++;
+    switch (peer.session.place(sequence)) {
+      case "next":
+        peer.session.advance(sequence, state.journal);
+        return true;
+      case "duplicate":
+        this.owe(peer, link, "now");
+        return false;
+      case "gap":
+        this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer, link), gap: true });
+        return false;
+    }
+  }
+
+  /** The peer is owed an acknowledgement. */
+  owe(peer: Peer, link: PeerLink, when: "now" | "later"): void {
+    if (link.acknowledge !== "now") link.acknowledge = when;
+    this.#owing.add(peer);
+  }
+
+  handleAcknowledged(peer: Peer, link: PeerLink, mark: number, window: number): void {
+    const { session } = peer;
+    const entries = session.acknowledge(mark, this.#state.journal);
+    if (entries === undefined) {
+      return this.handleMisbehaviour(peer, new MisbehaviourError(`acknowledged ${mark} of ${session.nextSequence - 1}`));
+    }
+    if (!link.sendReady) return;
+    const opened = window > session.peerWindow || entries.length > 0;
+    session.peerWindow = Math.min(window, WINDOW_MAX);
+    if (entries.length > 0) this.#listener.acknowledged(peer, entries);
+    if (opened && peer.queue.length > 0) this.#listener.windowOpened(peer);
+  }
+
+  handleAcknowledge(peer: Peer, link: PeerLink, message: Acknowledge): void {
+    this.handleAcknowledged(peer, link, message.acknowledged, message.window);
+    if (message.gap) this.#resend(peer);
+  }
+
+  handleHeartbeat(peer: Peer, link: PeerLink, message: Heartbeat): void {
+    const state = this.#state;
+    state.tracker.recordHeartbeat(siteId(peer.id, LINK_SITE), state.awake);
+    this.handleAcknowledged(peer, link, message.acknowledged, message.window);
+    if (peer.link === link) {
+      // An echo is no traffic of our own: our heartbeats go on beside it.
+      state.emit({ kind: "send-frame", link: link.id, frame: encodeMessageFrame({ kind: "heartbeat-echo", beat: message.beat }) });
+    }
+    this.#armDetector(peer);
+  }
+
+  handleHeartbeatEcho(peer: Peer, link: PeerLink, message: HeartbeatEcho): void {
+    const state = this.#state;
+    const sentAt = link.beatsSentAt.get(message.beat);
+    if (sentAt === undefined) return;
+    link.beatsSentAt.delete(message.beat);
+    this.observeLink(peer, state.now - sentAt);
+    state.recordOutcome(peer, "heartbeat-echo");
+  }
+
+  handleBackoffNotice(peer: Peer, message: BackoffNotice): void {
+    const state = this.#state;
+    state.backoff.recordRemoteAdvisory(peer.id, state.now, message.minBackoffNs);
+    state.touchPeer(peer);
+    state.publish("backoff-advised", peer.id, { name: peer.name, ms: Math.round(message.minBackoffNs / 1e6) });
+  }
+
+  handleGoodbye(peer: Peer, code: string): void {
+    const state = this.#state;
+    this.#dropLink(peer, undefined);
+    state.publish("link-down", peer.id, { name: peer.name, reason: `the peer said goodbye: ${code}` });
+    if (code === "denied") state.recordOutcome(peer, "link-lost");
+    if (code === "history-lost") peer.historyLost = true;
+    this.dialIfNeeded(peer);
+  }
+
+  /** A round trip of the link itself: no sample for the detector, which lives on heartbeats. */
+  observeLink(peer: Peer, elapsed: number): void {
+    this.#state.tracker.observeRoundTrip(siteId(peer.id, LINK_SITE), null, elapsed, this.#state.awake);
+  }
+
+  // ── sending ──
+
+  /** Gives a body its number and sends it if the link is ready; otherwise it goes out with the next one. */
+  sendBody(peer: Peer, body: UnnumberedBody, deadlineAt: Due): OutboxEntry {
+    const entry = peer.session.enqueue(body, deadlineAt, this.#state.journal);
+    if (peer.link?.sendReady === true) this.#transmit(peer, peer.link, entry);
+    else this.dialIfNeeded(peer);
+    return entry;
+  }
+
+  sendBackoffNotice(peer: Peer, minBackoffNs: number): void {
+    if (peer.link === null) return;
+    peer.noticeSentAt = this.#state.now;
+    this.#send(peer, peer.link, { kind: "backoff-notice", minBackoffNs });
+    this.#state.publish("backoff-sent", peer.id, { name: peer.name, ms: Math.round(minBackoffNs / 1e6) });
+  }
+
+  /** Ends a turn: what is owed and rode on nothing goes out by itself. */
+  flush(): void {
+    const { state, owing } = { state: this.#state, owing: this.#owing };
+    for (const peer of owing) {
+      const { link } = peer;
+      if (link === null || link.acknowledge === "none") owing.delete(peer);
+      else if (link.acknowledge === "now") {
+        this.sendAcknowledge(peer);
+        owing.delete(peer);
+      } else if (!peer.timers.has("acknowledge")) {
+        state.timers.set("acknowledge", peer, state.now + state.options.acknowledgeDelayNs);
+      }
+    }
+    for (const peer of this.#windowLow) {
+      if (peer.link === null) this.#windowLow.delete(peer);
+      else if (this.#window() > WINDOW_LOW) this.sendAcknowledge(peer);
+    }
+  }
+
+  sendAcknowledge(peer: Peer): void {
+    const { link } = peer;
+    if (link === null) return;
+    link.acknowledge = "none";
+    this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer, link), gap: false });
+  }
+
+  #sendHello(peer: Peer): void {
+    const { state, link } = { state: this.#state, link: peer.link as PeerLink };
+    const { session } = peer;
+    this.#send(peer, link, {
+      kind: "hello", protocol: PROTOCOL_VERSION, lineage: state.identity.lineage, incarnation: state.identity.incarnation,
+      epoch: session.epoch, lowestUnacknowledged: session.acknowledged + 1, nextSequence: session.nextSequence,
+      peerLineage: session.peerLineage, peerEpoch: session.peerEpoch, mark: session.mark,
+      window: this.#grant(peer, link), addresses: state.ownAddresses.slice(0, ADDRESSES_MAX),
+    });
+  }
+
+  #transmit(peer: Peer, link: PeerLink, entry: OutboxEntry): void {
+    const { state } = { state: this.#state };
+    const remainingNs = entry.deadlineAt === "never" ? "never" : Math.max(1, Math.floor(entry.deadlineAt - state.now));
+    const header = { remainingNs, acknowledged: peer.session.mark, window: this.#grant(peer, link), redelivered: entry.redelivered } as const;
+    state.emit({ kind: "send-frame", link: link.id, frame: encodeEnvelopeFrame(header, entry.sealed) });
+    if (entry.sentAt === 0) entry.sentAt = state.now;
+    link.lastSentAt = state.now;
+    link.acknowledge = "none";
+    if (!peer.timers.has("unacknowledged")) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
+  }
+
+  /** Sends again, in order, whatever the peer has not acknowledged. */
+  #resend(peer: Peer): void {
+    const { link } = peer;
+    if (link === null || !link.sendReady) return;
+    for (const entry of peer.session.outbox) {
+      if (entry.sentAt > 0) entry.redelivered = true;
+      this.#transmit(peer, link, entry);
+    }
+  }
+
+  #send(peer: Peer, link: PeerLink, message: Hello | Acknowledge | Heartbeat | BackoffNotice): void {
+    this.#state.emit({ kind: "send-frame", link: link.id, frame: encodeMessageFrame(message) });
+    link.lastSentAt = this.#state.now;
+  }
+
+  #window(): number {
+    const room = EXECUTIONS_MAX - this.#state.executions.size;
+    return room > 4 * WINDOW_MAX ? WINDOW_MAX : Math.max(0, Math.floor(room / 4));
+  }
+
+  #grant(peer: Peer, link: PeerLink): number {
+    const window = this.#window();
+    link.windowTold = window;
+    if (window <= WINDOW_LOW) this.#windowLow.add(peer);
+    else if (this.#windowLow.size > 0) this.#windowLow.delete(peer);
+    return window;
+  }
+
+  // ── timers ──
+
+  handleHeartbeatTimer(peer: Peer): void {
+    const { state, link } = { state: this.#state, link: peer.link };
+    if (link === null || !link.sendReady) return;
+    const dueAt = link.lastSentAt + state.options.heartbeatNs;
+    if (dueAt <= state.now) this.#beat(peer, link);
+    state.timers.set("heartbeat", peer, Math.max(link.lastSentAt + state.options.heartbeatNs, state.now + 1));
+  }
+
+  handleDetectorTimer(peer: Peer): void {
+    this.judge(peer);
+    this.#armDetector(peer);
+  }
+
+  /** Announces the detector's verdict on the peer's link if it changed. */
+  judge(peer: Peer): void {
+    const state = this.#state;
+    const { state: verdict, phi } = state.tracker.judge(siteId(peer.id, LINK_SITE), state.awake);
+    if (verdict === peer.siteVerdict) return;
+    peer.siteVerdict = verdict;
+    state.touchPeer(peer);
+    state.peersChanged = true;
+    const details: { [key: string]: Value } = { name: peer.name, phi };
+    state.publish(verdict === "live" ? "site-live" : verdict === "down" ? "site-down" : "site-suspect", peer.id, details);
+    if (verdict === "down" && peer.link !== null) {
+      this.#dropLink(peer, "stale");
+      this.dialIfNeeded(peer);
+    }
+  }
+
+  handleUnacknowledgedTimer(peer: Peer): void {
+    const { state, link } = { state: this.#state, link: peer.link };
+    const oldest = peer.session.outbox[0];
+    if (link === null || oldest === undefined) return;
+    const since = Math.max(oldest.sentAt, link.openedAt);
+    const dueAt = since + state.options.budgetCeilingNs;
+    if (dueAt > state.now) return state.timers.set("unacknowledged", peer, dueAt);
+    this.#dropLink(peer, "stale");
+    state.recordOutcome(peer, "link-lost");
+    this.dialIfNeeded(peer);
+  }
+
+  #beat(peer: Peer, link: PeerLink): void {
+    const beat = ++link.beat;
+    link.beatsSentAt.set(beat, this.#state.now);
+    if (link.beatsSentAt.size > BEATS_MAX) link.beatsSentAt.delete(beat - BEATS_MAX);
+    this.#send(peer, link, { kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer, link) });
+    link.acknowledge = "none";
+  }
+
+  #armDetector(peer: Peer): void {
+    const state = this.#state;
+    const crossing = state.tracker.nextCrossing(siteId(peer.id, LINK_SITE));
+    // Awake time to engine time: what we have slept so far lies between them.
+    if (crossing !== undefined) state.timers.set("detector", peer, Math.max(crossing + state.pausedNs, state.now + 1));
+  }
+
+  // ── one link a peer ──
+
+  /** Of two links both ends keep the one that the lower id dialled; of two dialled by one end, the newer. */
+  #prefers(peer: Peer, old: PeerLink, newDialled: boolean): boolean {
+    if (old.dialled === newDialled) return true;
+    if (this.#state.now - old.lastReceivedAt > STALE_LINK_NS) return true;
+    const weAreLower = comparePeerIds(this.#state.identity.peer, peer.id) < 0;
+    return newDialled === weAreLower;
+  }
+
+  #dropLink(peer: Peer, farewell: string | undefined): void {
+    const { link } = peer;
+    if (link === null) return;
+    this.#state.links.delete(link.id);
+    this.#forgetLink(peer);
+    if (farewell === undefined) this.#state.emit({ kind: "close-link", link: link.id, code: "goodbye" });
+    else this.#farewell(link.id, farewell);
+  }
+
+  #farewell(link: LinkId, code: string): void {
+    this.#state.emit({ kind: "send-frame", link, frame: encodeMessageFrame({ kind: "goodbye", code }) });
+    this.#state.emit({ kind: "close-link", link, code });
+  }
+
+  #forgetLink(peer: Peer): void {
+    peer.link = null;
+    peer.references.delete("link");
+    this.#owing.delete(peer);
+    this.#windowLow.delete(peer);
+    for (const reason of ["heartbeat", "acknowledge", "unacknowledged"] as const) this.#state.timers.clear(reason, peer);
+  }
+}

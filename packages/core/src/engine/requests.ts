@@ -1,0 +1,301 @@
+import { decodeValue } from "../base/value-codec.ts";
+import type { Value } from "../base/value.ts";
+import type { CommandId, PeerId } from "../base/ids.ts";
+import { attemptBudgetNs } from "../peer/attempt-budget.ts";
+import type { Chain, Operation } from "../flow/program.ts";
+import type { Failure } from "../flow/definitions.ts";
+import type { EdgeReport, PortPayload, ReplyBody } from "../wire/message.ts";
+import type { Attempt, Command } from "./command.ts";
+import type { EngineState } from "./engine-state.ts";
+import type { Execution } from "./execution.ts";
+import { parseFailure } from "./finished-executions.ts";
+import type { Peer } from "./peer.ts";
+import type { PeerLinks, StreamListener } from "./peer-links.ts";
+import { validateOutputs } from "./port-values.ts";
+import { choosePeer, isFailing, isGroup } from "./selection.ts";
+import type { OutboxEntry } from "./session.ts";
+
+export type CallOperation = Extract<Operation, { kind: "call" }>;
+
+/** Who learns how a request ended. */
+export interface RequestListener {
+  requestCompleted(command: Command, values: readonly Value[]): void;
+  requestFailed(command: Command, failure: Failure): void;
+  /** The peer's session ended: what it had asked of us has nobody to answer to. */
+  callerLost(peer: PeerId): void;
+}
+
+/** Of how many onward edges a reply tells. */
+const REPORTS_TOLD_MAX = 16;
+
+/**
+ * Requests drives the calls: one command each, one or more attempts on different peers, of which the first to complete
+ * wins. A learned budget bounds each attempt, first until the peer has accepted the request (site `link`), then until
+ * it replies (site of the flow); when it runs out it doubles, and the call goes on. Only a reply, the deadline, a
+ * cancellation, policy or a changed lineage end a call. Source: design.md §3.
+ */
+export class Requests implements StreamListener {
+  readonly #state: EngineState;
+  readonly #listener: RequestListener;
+  /** Set once, by whoever makes both: links and requests know each other. */
+  links!: PeerLinks;
+
+  constructor(state: EngineState, listener: RequestListener) {
+    this.#state = state;
+    this.#listener = listener;
+  }
+
+  /** Starts the next attempt of a request, on this peer. */
+  begin(command: Command, execution: Execution, peer: Peer): void {
+    const attempt: Attempt = {
+      peer: peer.id, number: ++command.attempt, state: "queued", sentAt: 0, redelivered: false, doublings: 0,
+      budgetFrom: this.#state.awake,
+    };
+    command.attempts.push(attempt);
+    peer.inFlight++;
+    peer.counts.calls++;
+    this.#state.journal.touch(command);
+    if (peer.queue.length === 0 && peer.session.admitsRequest) this.#seal(command, execution, peer, attempt);
+    else peer.queue.push(command);
+    this.#armBudget(command);
+  }
+
+  /** After a restart: puts attempts back where they stood. */
+  resume(command: Command): void {
+    for (const attempt of command.attempts) {
+      const peer = this.#state.peer(attempt.peer);
+      peer.inFlight++;
+      if (attempt.state === "queued") peer.queue.push(command);
+    }
+    this.#armBudget(command);
+  }
+
+  handleReply(peer: Peer, body: ReplyBody): void {
+    const state = this.#state;
+    state.recordOutcome(peer, "reply");
+    this.#ingestReports(peer, body.reports);
+    const command = state.commands.get(body.request as CommandId);
+    const attempt = command?.attempts.find((one) => one.peer === peer.id && one.number === body.attempt);
+    if (command === undefined || command.kind !== "request" || attempt === undefined) return; // late: changes nothing
+    const execution = state.executions.get(command.execution);
+    if (execution === undefined) return;
+    const operation = execution.program.operations[command.operation] as CallOperation;
+    peer.counts.replies++;
+    if (attempt.sentAt > 0 && !attempt.redelivered && body.outcome !== "refused") {
+      const chain = chainOf(execution, operation);
+      state.tracker.observeRoundTrip(peer.site(operation.flow), chain, state.now - attempt.sentAt, state.awake);
+    }
+    if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
+    const failure = failureFrom(body.ports);
+    if (body.outcome === "refused" && this.#endAttempt(command, attempt, `refused: ${failure.code}`)) {
+      if (this.#tryAnother(command, execution, operation)) return;
+    }
+    this.#finish(command, attempt);
+    this.#listener.requestFailed(command, failure);
+  }
+
+  acknowledged(peer: Peer, entries: readonly OutboxEntry[]): void {
+    const state = this.#state;
+    for (const entry of entries) {
+      if (entry.type !== "request") continue;
+      const command = state.commands.get(entry.request as CommandId);
+      const attempt = command?.attempts.find((one) => one.peer === peer.id && one.number === entry.attempt);
+      if (entry.sentAt > 0 && !entry.redelivered) this.links.observeLink(peer, state.now - entry.sentAt);
+      if (command === undefined || attempt === undefined) {
+        state.recordOutcome(peer, "acknowledgement"); // a one-way send
+        continue;
+      }
+      attempt.state = "accepted";
+      attempt.doublings = 0;
+      attempt.budgetFrom = state.awake;
+      state.journal.touch(command);
+      this.#armBudget(command);
+    }
+  }
+
+  windowOpened(peer: Peer): void {
+    const state = this.#state;
+    while (peer.queue.length > 0 && peer.session.admitsRequest) {
+      const command = peer.queue.shift() as Command;
+      const execution = state.executions.get(command.execution);
+      const attempt = command.attempts.find((one) => one.peer === peer.id && one.state === "queued");
+      if (!command.ended && execution !== undefined && attempt !== undefined) this.#seal(command, execution, peer, attempt);
+    }
+  }
+
+  streamLost(peer: Peer, _entries: readonly OutboxEntry[], reason: string): void {
+    const state = this.#state;
+    peer.queue.length = 0;
+    for (const command of [...state.commands.values()]) {
+      const attempt = command.kind === "request" ? command.attempts.find((one) => one.peer === peer.id) : undefined;
+      const execution = state.executions.get(command.execution);
+      if (attempt === undefined || execution === undefined) continue;
+      const operation = execution.program.operations[command.operation] as CallOperation;
+      this.#endAttempt(command, attempt, reason);
+      if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation)) continue;
+      this.cancel(command);
+      const failure = { code: "OUTCOME_UNKNOWN", message: `The call may or may not have run: ${reason}.`, at: [], details: { peer: peer.id } };
+      this.#listener.requestFailed(command, failure);
+    }
+    this.#listener.callerLost(peer.id);
+  }
+
+  /** Gives up a request: every attempt that may have reached its peer is cancelled there, durably. */
+  cancel(command: Command): void {
+    for (const attempt of command.attempts) this.#release(command, attempt, true);
+    command.attempts.length = 0;
+    this.#state.removeCommand(command);
+  }
+
+  handleBudgetTimer(command: Command): void {
+    const state = this.#state;
+    const execution = state.executions.get(command.execution);
+    if (execution === undefined) return;
+    const operation = execution.program.operations[command.operation] as CallOperation;
+    let doubtful = false;
+    for (const attempt of command.attempts) {
+      const peer = state.peer(attempt.peer);
+      const overdue = state.awake - attempt.budgetFrom >= this.#budget(attempt, peer, execution, operation);
+      if (overdue) doubtful = this.#judgeOverdue(attempt, peer, execution, operation) || doubtful;
+      else if (attempt.state === "accepted" && isFailing(state, peer)) doubtful = true;
+    }
+    if (doubtful) this.#tryAnother(command, execution, operation);
+    this.#armBudget(command);
+  }
+
+  /** What we measured of our own onward edges, for replies to tell. */
+  reports(): EdgeReport[] {
+    const reports: EdgeReport[] = [];
+    for (const [flow, chain] of this.#edgesUsed) {
+      for (const peer of this.#state.peers.values()) {
+        const edge = this.#state.tracker.captureEdge(peer.site(flow), chain);
+        if (edge === undefined) continue;
+        reports.push({ nextHop: `${peer.id}/${flow}`, chain: chain.chainId, hop: chain.hopIndex, srttNs: edge.srttNs, rttvarNs: edge.rttvarNs, count: edge.sampleCount });
+        if (reports.length === REPORTS_TOLD_MAX) return reports;
+      }
+    }
+    return reports;
+  }
+  readonly #edgesUsed = new Map<string, { chainId: Chain["id"]; hopIndex: number }>();
+
+  /** The budget of an attempt ran out: it doubles. True if another peer should be asked. */
+  #judgeOverdue(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): boolean {
+    const state = this.#state;
+    const from = attempt.budgetFrom;
+    attempt.budgetFrom = state.awake;
+    attempt.doublings++;
+    if (attempt.state === "queued") return true; // overload says nothing about the peer
+    if (attempt.state === "sent") {
+      state.recordOutcome(peer, "attempt-timed-out");
+      return true;
+    }
+    if (isFailing(state, peer)) return true;
+    // Accepted, and it shows life: slow, if we know better. A budget that nobody learned is no evidence.
+    const shownLife = peer.link !== null && peer.link.lastReceivedAt - state.pausedNs >= from;
+    return shownLife && state.tracker.budgetTier(peer.site(operation.flow), chainOf(execution, operation)) !== "static";
+  }
+
+  #budget(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): number {
+    const { tracker, options } = this.#state;
+    const learned = attempt.state === "accepted"
+      ? tracker.estimateBudget(peer.site(operation.flow), chainOf(execution, operation), options.perHopBudgetNs)
+      : tracker.estimateBudget(peer.linkSite, undefined, options.perHopBudgetNs);
+    return attemptBudgetNs(learned, attempt.doublings, options.budgetCeilingNs);
+  }
+
+  #armBudget(command: Command): void {
+    const state = this.#state;
+    const execution = state.executions.get(command.execution);
+    if (execution === undefined || command.attempts.length === 0) return;
+    const operation = execution.program.operations[command.operation] as CallOperation;
+    let next = Infinity;
+    for (const attempt of command.attempts) {
+      next = Math.min(next, attempt.budgetFrom + this.#budget(attempt, state.peer(attempt.peer), execution, operation));
+    }
+    state.timers.set("attempt-budget", command, Math.max(Math.ceil(next + state.pausedNs), state.now + 1));
+  }
+
+  #tryAnother(command: Command, execution: Execution, operation: CallOperation): boolean {
+    if (command.attempt >= operation.attempts || !isGroup(command.subject)) return false;
+    const tried = new Set([...command.attempts.map((attempt) => attempt.peer), ...command.failedPeers.keys()]);
+    const choice = choosePeer(this.#state, command.subject, tried);
+    if (choice.kind !== "peer" || choice.peer.link?.sendReady !== true) return false;
+    this.begin(command, execution, choice.peer);
+    return true;
+  }
+
+  #seal(command: Command, execution: Execution, peer: Peer, attempt: Attempt): void {
+    const operation = execution.program.operations[command.operation] as CallOperation;
+    attempt.state = "sent";
+    attempt.sentAt = peer.link?.sendReady === true ? this.#state.now : 0;
+    attempt.budgetFrom = this.#state.awake;
+    this.#state.journal.touch(command);
+    const chain = chainOf(execution, operation);
+    if (chain !== undefined) this.#edgesUsed.set(operation.flow, chain);
+    this.links.sendBody(peer, {
+      type: "request", oneWay: false, request: command.id, attempt: attempt.number,
+      key: `${execution.workKey}.${operation.name}`,
+      chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
+      address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
+    }, command.due);
+  }
+
+  #complete(command: Command, execution: Execution, operation: CallOperation, attempt: Attempt, ports: readonly PortPayload[]): void {
+    this.#finish(command, attempt);
+    const checked = validateOutputs(this.#state, operation, ports);
+    if (checked.ok) this.#listener.requestCompleted(command, checked.values);
+    else this.#listener.requestFailed(command, checked.failure);
+  }
+
+  /** The winner's request is over; the others are cancelled where they run. */
+  #finish(command: Command, winner: Attempt): void {
+    for (const attempt of command.attempts) this.#release(command, attempt, attempt !== winner);
+    command.attempts.length = 0;
+    this.#state.removeCommand(command);
+  }
+
+  /** Takes one attempt out. True if it was there. */
+  #endAttempt(command: Command, attempt: Attempt, reason: string): boolean {
+    const at = command.attempts.indexOf(attempt);
+    if (at < 0) return false;
+    command.attempts.splice(at, 1);
+    command.failedPeers.set(attempt.peer, reason);
+    this.#release(command, attempt, false);
+    this.#state.journal.touch(command);
+    return true;
+  }
+
+  #release(command: Command, attempt: Attempt, tellPeer: boolean): void {
+    const peer = this.#state.peer(attempt.peer);
+    peer.inFlight--;
+    if (attempt.state === "queued") {
+      const at = peer.queue.indexOf(command);
+      if (at >= 0) peer.queue.splice(at, 1);
+    } else if (tellPeer) this.links.sendBody(peer, { type: "cancel", request: command.id, attempt: attempt.number }, "never");
+  }
+
+  #ingestReports(peer: Peer, reports: readonly EdgeReport[]): void {
+    for (const { nextHop, chain, srttNs, rttvarNs, count } of reports) {
+      this.#state.tracker.ingestReportedOutgoing(peer.linkSite, nextHop as never, chain, { srttNs, rttvarNs, sampleCount: count });
+    }
+  }
+}
+
+/** The chain of a call: the one on which the execution came, one hop further; or the one that the compiler stamped. */
+export function chainOf(execution: Execution, operation: { chain: Chain | null }): { chainId: Chain["id"]; hopIndex: number } | undefined {
+  if (execution.chain !== null) return { chainId: execution.chain.id, hopIndex: Math.min(execution.chain.hop + 1, 255) };
+  return operation.chain === null ? undefined : { chainId: operation.chain.id, hopIndex: operation.chain.hop };
+}
+
+export function payloads(execution: Execution, names: readonly string[], slots: readonly number[]): PortPayload[] {
+  return names.map((name, at) => ({ name, payload: execution.bytesOf(slots[at] as number) }));
+}
+
+function failureFrom(ports: readonly PortPayload[]): Failure {
+  const port = ports.find(({ name }) => name === "failure");
+  try {
+    return parseFailure(port === undefined ? null : decodeValue(port.payload));
+  } catch {
+    return parseFailure(null);
+  }
+}

@@ -1,0 +1,84 @@
+import { Heap } from "../base/heap.ts";
+import type { WakeReason } from "./engine-events.ts";
+
+/**
+ * Everything scheduled, in (due, id) order. An entry is a promise to look, not a fact: whoever handles it asks the
+ * state whether it still applies, so a timer need not be removed when its reason is gone.
+ *
+ * Invariants:
+ *   M1. Entries fire in ascending (due, id) order; ids ascend in the order of scheduling.
+ *   M2. At most one entry per (reason, subject) is the current one; older ones fire as nothing.
+ */
+export interface TimerEntry {
+  readonly due: number;
+  readonly id: number;
+  readonly reason: WakeReason;
+  readonly subject: TimerSubject;
+}
+
+/** What a timer is about. Remembers which of its entries are current. */
+export interface TimerSubject {
+  readonly timers: Map<WakeReason, number>;
+}
+
+export class TimerTable {
+  readonly #heap = new Heap<TimerEntry>((a, b) => a.due - b.due || a.id - b.id);
+  #nextId = 1;
+  #stale = 0;
+
+  /** Schedules, or reschedules, the subject's timer of that reason. */
+  set(reason: WakeReason, subject: TimerSubject, due: number): void {
+    if (subject.timers.has(reason)) this.#stale++;
+    const id = this.#nextId++;
+    subject.timers.set(reason, id);
+    this.#heap.push({ due, id, reason, subject });
+    if (this.#stale > 1024 && this.#stale > this.#heap.size / 2) this.#dropStale();
+  }
+
+  clear(reason: WakeReason, subject: TimerSubject): void {
+    if (subject.timers.delete(reason)) this.#stale++;
+  }
+
+  /** Forgets every timer of a subject that is gone. */
+  clearAll(subject: TimerSubject): void {
+    this.#stale += subject.timers.size;
+    subject.timers.clear();
+  }
+
+  /** The next entry due at `now`, taken out; undefined when none is. */
+  pollDue(now: number): TimerEntry | undefined {
+    for (let entry = this.#heap.peek(); entry !== undefined && entry.due <= now; entry = this.#heap.peek()) {
+      this.#heap.pop();
+      if (entry.subject.timers.get(entry.reason) !== entry.id) {
+        this.#stale--; // M2
+        continue;
+      }
+      entry.subject.timers.delete(entry.reason);
+      return entry;
+    }
+    return undefined;
+  }
+
+  /** When the table wants to be asked again; looks only. */
+  next(): TimerEntry | undefined {
+    for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
+      if (entry.subject.timers.get(entry.reason) === entry.id) return entry;
+      this.#heap.pop();
+      this.#stale--;
+    }
+    return undefined;
+  }
+
+  get size(): number {
+    return this.#heap.size - this.#stale;
+  }
+
+  #dropStale(): void {
+    const live: TimerEntry[] = [];
+    for (let entry = this.#heap.pop(); entry !== undefined; entry = this.#heap.pop()) {
+      if (entry.subject.timers.get(entry.reason) === entry.id) live.push(entry);
+    }
+    for (const entry of live) this.#heap.push(entry);
+    this.#stale = 0;
+  }
+}

@@ -1,0 +1,207 @@
+import { assert } from "../base/assert.ts";
+import { RuntimeError } from "../base/errors.ts";
+import type { PeerId } from "../base/ids.ts";
+import { NS_MAX } from "../base/time.ts";
+import type { BackoffTable } from "./backoff-table.ts";
+import { MAX_ENTRIES, makeRoom } from "./make-room.ts";
+import { UINT32_MAX, isQuantity, readList, readObject, readQuantity, readText, wholeOption } from "./quantity.ts";
+
+export interface GovernorOptions<K extends string = PeerId> {
+  /** Consecutive failures that make a peer down, at least 1. Default 5. */
+  readonly failureThreshold: number;
+  /** Failures of one instant count as one step of the streak. Reference: false. */
+  readonly oneStepPerInstant: boolean;
+  /** Peers with health, at least 1. At the bound those least recently heard of go, down ones last. Default 16384. */
+  readonly maxEntries: number;
+  /** Told each peer whose health the bound drops, so that its stored state can go too. */
+  readonly onEvict: ((peer: K) => void) | undefined;
+}
+
+/** What the product runs with, and the default. */
+export const PRODUCT_GOVERNOR: GovernorOptions<string> = {
+  failureThreshold: 5,
+  oneStepPerInstant: true,
+  maxEntries: MAX_ENTRIES,
+  onEvict: undefined,
+};
+
+/** The behaviour that the vectors record (spec/peers.md §2). */
+export const REFERENCE_GOVERNOR: GovernorOptions<string> = { ...PRODUCT_GOVERNOR, oneStepPerInstant: false };
+
+export type PolicyDecision = Readonly<{ allow: true } | { allow: false; reason: "blocklisted" | "not-allowlisted" }>;
+/** `retryAt`: the instant from which the peer may be tried. */
+export type OutboundDecision = PolicyDecision | Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
+export type HealthTransition = "none" | "went-down" | "came-up";
+
+/** Plain data. `down` may outlast a threshold that was raised since. */
+export interface PeerHealth {
+  readonly consecutiveFailures: number;
+  readonly lastEvent: number;
+  readonly down: boolean;
+}
+
+/** What an operator decided. Plain data; an `allowlist` of null is open, an empty one admits nobody. */
+export interface GovernorPolicy<K extends string = PeerId> {
+  readonly blocklist: readonly K[];
+  readonly allowlist: readonly K[] | null;
+  readonly failureThreshold: number;
+}
+
+type Health = { -readonly [Field in keyof PeerHealth]: PeerHealth[Field] };
+
+const ALLOW: PolicyDecision = Object.freeze({ allow: true });
+const BLOCKLISTED: PolicyDecision = Object.freeze({ allow: false, reason: "blocklisted" });
+const NOT_ALLOWLISTED: PolicyDecision = Object.freeze({ allow: false, reason: "not-allowlisted" });
+
+/**
+ * PeerGovernor says whether we may talk to a peer at all, and whether it is up.
+ *
+ *     up ──failureThreshold failures in a row──▶ down ──success──▶ up
+ *
+ * Invariants:
+ *   G1. The blocklist goes before the allowlist, and policy before cooldown.
+ *   G2. Policy and health do not touch each other: no change of a list or of the threshold changes health.
+ *   G3. Between two `went-down` of a peer lies a `came-up`, and the other way round.
+ *   G4. At most `maxEntries` peers have health.
+ */
+export class PeerGovernor<K extends string = PeerId> {
+  readonly #options: GovernorOptions<K>;
+  readonly #health = new Map<K, Health>();
+  #blocklist = new Set<K>();
+  #allowlist: Set<K> | undefined;
+  #failureThreshold: number;
+
+  constructor(given: Partial<GovernorOptions<K>> = {}) {
+    const options = { ...PRODUCT_GOVERNOR, ...given };
+    this.#options = { ...options, maxEntries: wholeOption("maxEntries", options.maxEntries, 1) };
+    this.#failureThreshold = wholeOption("failureThreshold", options.failureThreshold, 1, UINT32_MAX);
+  }
+
+  get failureThreshold(): number {
+    return this.#failureThreshold;
+  }
+
+  /** How many peers have health. */
+  get trackedPeers(): number {
+    return this.#health.size;
+  }
+
+  /** Policy alone, in both directions' terms; health and cooldown do not matter inbound. */
+  checkInbound(peer: K): PolicyDecision {
+    if (this.#blocklist.has(peer)) return BLOCKLISTED; // G1
+    if (this.#allowlist !== undefined && !this.#allowlist.has(peer)) return NOT_ALLOWLISTED;
+    return ALLOW;
+  }
+
+  checkOutbound(peer: K, backoff: BackoffTable<K>, now: number): OutboundDecision {
+    const policy = this.checkInbound(peer);
+    if (!policy.allow) return policy; // G1
+    const retryAt = backoff.retryAt(peer);
+    return now >= retryAt ? ALLOW : { allow: false, reason: "cooldown", retryAt };
+  }
+
+  block(peer: K): void {
+    this.#blocklist.add(peer);
+  }
+
+  unblock(peer: K): void {
+    this.#blocklist.delete(peer);
+  }
+
+  /** Admits only these peers; without a list, everybody. */
+  setAllowlist(peers: Iterable<K> | undefined): void {
+    this.#allowlist = peers && new Set(peers);
+  }
+
+  /** Marks nobody down until that peer's next failure. */
+  setFailureThreshold(threshold: number): void {
+    this.#failureThreshold = wholeOption("failureThreshold", threshold, 1, UINT32_MAX);
+  }
+
+  /** Answers `went-down` for the failure that makes the peer down; later ones count on and say nothing. */
+  recordFailure(peer: K, now: number): HealthTransition {
+    assert(isQuantity(now), "an instant is a quantity");
+    const health = this.#healthOf(peer);
+    const repeated = health.consecutiveFailures > 0 && health.lastEvent === now;
+    if (!(repeated && this.#options.oneStepPerInstant)) {
+      health.consecutiveFailures = Math.min(health.consecutiveFailures + 1, UINT32_MAX);
+    }
+    health.lastEvent = now;
+    if (health.down || health.consecutiveFailures < this.#failureThreshold) return "none";
+    health.down = true; // G3
+    return "went-down";
+  }
+
+  /** Answers `came-up` exactly when the peer was down. */
+  recordSuccess(peer: K, now: number): HealthTransition {
+    assert(isQuantity(now), "an instant is a quantity");
+    const health = this.#healthOf(peer);
+    const wasDown = health.down;
+    Object.assign(health, { consecutiveFailures: 0, lastEvent: now, down: false }); // G3
+    return wasDown ? "came-up" : "none";
+  }
+
+  /** A copy; undefined if nothing was ever recorded. */
+  peerHealth(peer: K): PeerHealth | undefined {
+    const health = this.#health.get(peer);
+    return health && { ...health };
+  }
+
+  isDown(peer: K): boolean {
+    return this.#health.get(peer)?.down === true;
+  }
+
+  /** Takes a peer's health over verbatim. Throws SNAPSHOT_INVALID. */
+  restoreHealth(peer: K, health: PeerHealth): void {
+    const { consecutiveFailures, lastEvent, down } = readObject("health", health);
+    if (typeof down !== "boolean") throw new RuntimeError("SNAPSHOT_INVALID", { part: "health", field: "down" });
+    const restored = {
+      consecutiveFailures: readQuantity("health", "consecutiveFailures", consecutiveFailures, UINT32_MAX),
+      lastEvent: readQuantity("health", "lastEvent", lastEvent),
+      down,
+    };
+    Object.assign(this.#healthOf(peer), restored);
+  }
+
+  capturePolicy(): GovernorPolicy<K> {
+    return {
+      blocklist: [...this.#blocklist],
+      allowlist: this.#allowlist === undefined ? null : [...this.#allowlist],
+      failureThreshold: this.#failureThreshold,
+    };
+  }
+
+  /** Replaces the whole policy, and leaves health as it is. Throws SNAPSHOT_INVALID. */
+  restorePolicy(policy: GovernorPolicy<K>): void {
+    const { blocklist, allowlist, failureThreshold } = readObject("policy", policy);
+    const peers = (field: string, list: readonly K[]) =>
+      new Set(readList("policy", field, list).map((peer) => readText<K>("policy", field, peer)));
+    const blocked = peers("blocklist", blocklist);
+    const allowed = allowlist === null ? undefined : peers("allowlist", allowlist);
+    const threshold = readQuantity("policy", "failureThreshold", failureThreshold, UINT32_MAX);
+    if (threshold === 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "policy", field: "failureThreshold" });
+    this.#blocklist = blocked;
+    this.#allowlist = allowed;
+    this.#failureThreshold = threshold;
+  }
+
+  /** Every peer with health. */
+  *[Symbol.iterator](): IterableIterator<[K, PeerHealth]> {
+    for (const [peer, health] of this.#health) yield [peer, { ...health }];
+  }
+
+  #healthOf(peer: K): Health {
+    let health = this.#health.get(peer);
+    if (health === undefined) {
+      makeRoom(this.#health, this.#options.maxEntries, importance, this.#options.onEvict); // G4
+      health = { consecutiveFailures: 0, lastEvent: 0, down: false };
+      this.#health.set(peer, health);
+    }
+    return health;
+  }
+}
+
+/** A verdict `down` that was announced is worth more than any health of a peer that is up: it has yet to be revoked. */
+function importance(health: PeerHealth): number {
+  return health.down ? NS_MAX : health.lastEvent;
+}

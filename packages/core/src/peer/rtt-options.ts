@@ -1,0 +1,72 @@
+import { NS_MAX, NS_PER_MS, NS_PER_S } from "../base/time.ts";
+import type { SiteId } from "../base/ids.ts";
+import { MAX_ENTRIES } from "./make-room.ts";
+import { PRODUCT_DETECTOR, REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
+import type { DetectorOptions } from "./phi-accrual-detector.ts";
+import { wholeOption } from "./quantity.ts";
+
+export interface RttTrackerOptions<S extends string = SiteId> {
+  /** Least budget that an estimate gives, in ns. Reference 0, product 5 ms: below it timers and a turn dominate. */
+  readonly budgetFloorNs: number;
+  /** Largest budget that an estimate gives, in ns; at least the floor. Reference: none, product 60 s. */
+  readonly budgetCeilingNs: number;
+  /**
+   * Least deviation that a budget reckons with, in ns. Reference 0, product 5 ms: the budget lies 20 ms above the
+   * mean at least, which a commit to a busy disk or one collection of garbage does not use up.
+   */
+  readonly minDeviationNs: number;
+  /** A round trip of no time is a clock that stood still: it proves life and is no sample. Reference: false. */
+  readonly refuseZeroSamples: boolean;
+  /** Whether a round trip feeds the site's detector where the caller does not say. Reference true, product false. */
+  readonly roundTripsAreHeartbeats: boolean;
+  /** The detectors' options; what is left out is the product's. */
+  readonly detector: Partial<DetectorOptions>;
+  /** Sites held, at least 1. At the bound those least recently seen or updated go. Default 16384. */
+  readonly maxEntries: number;
+  /** Chains with a prior, at least 1. At the bound those least recently observed go. Default 4096. */
+  readonly maxChains: number;
+  /** Chains with edges of one site, and reports of one site, at least 1; the least recent go. Default 256. */
+  readonly maxPerSite: number;
+  /** Told each site that the bound drops, so that its stored state can go too. */
+  readonly onEvict: ((site: S) => void) | undefined;
+}
+
+/** The behaviour that the vectors record (spec/peers.md §3). */
+export const REFERENCE_RTT: RttTrackerOptions<string> = {
+  budgetFloorNs: 0,
+  budgetCeilingNs: NS_MAX,
+  minDeviationNs: 0,
+  refuseZeroSamples: false,
+  roundTripsAreHeartbeats: true,
+  detector: REFERENCE_DETECTOR,
+  maxEntries: MAX_ENTRIES,
+  maxChains: 4096,
+  maxPerSite: 256,
+  onEvict: undefined,
+};
+
+/** What the product runs with, and the default. */
+export const PRODUCT_RTT: RttTrackerOptions<string> = {
+  ...REFERENCE_RTT,
+  budgetFloorNs: 5 * NS_PER_MS,
+  budgetCeilingNs: 60 * NS_PER_S,
+  minDeviationNs: 5 * NS_PER_MS,
+  refuseZeroSamples: true,
+  roundTripsAreHeartbeats: false,
+  detector: PRODUCT_DETECTOR,
+};
+
+/** Fills defaults and checks once. Throws OPTION_INVALID. The detector checks its own. */
+export function rttTrackerOptions<S extends string>(given: Partial<RttTrackerOptions<S>>): RttTrackerOptions<S> {
+  const options: RttTrackerOptions<S> = { ...PRODUCT_RTT, ...given };
+  const budgetFloorNs = wholeOption("budgetFloorNs", options.budgetFloorNs, 0);
+  return {
+    ...options,
+    budgetFloorNs,
+    budgetCeilingNs: wholeOption("budgetCeilingNs", options.budgetCeilingNs, budgetFloorNs),
+    minDeviationNs: wholeOption("minDeviationNs", options.minDeviationNs, 0),
+    maxEntries: wholeOption("maxEntries", options.maxEntries, 1),
+    maxChains: wholeOption("maxChains", options.maxChains, 1),
+    maxPerSite: wholeOption("maxPerSite", options.maxPerSite, 1),
+  };
+}
