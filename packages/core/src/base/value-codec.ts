@@ -126,7 +126,7 @@ function measure(part: unknown, depth: number, sizeMax: number, trail: string[])
       if (Array.isArray(part)) return measureList(part, depth + 1, sizeMax, trail);
       return measureMap(part, depth + 1, sizeMax, trail);
     default:
-      return invalid(`a ${typeof part}`, trail);
+      return invalid(part === undefined ? "undefined" : `a ${typeof part}`, trail);
   }
 }
 

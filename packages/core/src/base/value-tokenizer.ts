@@ -121,8 +121,9 @@ function precedes(data: Uint8Array, start: number, end: number, nextStart: numbe
   return false;
 }
 
-/** The true length of a simple value is 1; of a float it is what the encoder would take. */
+/** A float is no whole number that an integer could hold, and as short as the encoder makes it. */
 function checkFloat(token: Token): void {
-  const { encodedLength: found } = token;
-  if (found !== 1 && found !== encodedLength(token.value)) throw new Error("a float in more bytes than necessary");
+  if (token.encodedLength === 1) return; // true, false, null
+  if (Number.isSafeInteger(token.value)) throw new Error("a whole number as float");
+  if (token.encodedLength !== encodedLength(token.value)) throw new Error("a float in more bytes than necessary");
 }

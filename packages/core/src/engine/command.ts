@@ -79,7 +79,7 @@ export class Command implements Row, TimerSubject {
     reader.check(COMMAND_KINDS.includes(kind), "a kind of command");
     const execution = reader.text() as ExecutionId;
     const operation = reader.whole();
-    const due = reader.wholeOr(null) ?? ("never" as const);
+    const due = reader.nullOr(() => reader.whole()) ?? ("never" as const);
     const attempt = reader.whole();
     const createdAt = reader.whole();
     const command = new Command(id, kind, execution, operation, { due, createdAt, subject: reader.any() });

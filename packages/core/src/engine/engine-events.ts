@@ -86,7 +86,7 @@ export type BusEventKind = (typeof BUS_EVENTS)[number];
 /** Why the engine wants to be polled at a time. */
 export type WakeReason =
   | "command-due" | "execution-deadline" | "attempt-budget" | "heartbeat" | "detector" | "dial" | "acknowledge"
-  | "unacknowledged" | "gate" | "retention";
+  | "unacknowledged" | "gate";
 
 export interface Wake {
   readonly at: Due;

@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
-import { LINK_SITE, siteId, type CommandId, type ExecutionId, type Lineage, type PeerId, type ProgramHash } from "../base/ids.ts";
+import { type CommandId, type ExecutionId, type Lineage, type PeerId, type ProgramHash } from "../base/ids.ts";
 import { elapsedNs, type Due } from "../base/time.ts";
 import { Random } from "../base/random.ts";
 import { BackoffTable } from "../peer/backoff-table.ts";
@@ -123,6 +123,8 @@ export class EngineState {
   readonly tracker: RttTracker;
   readonly operatorPolicy: { readonly blocked: Set<PeerId>; allowed: Set<PeerId> | null } = { blocked: new Set(), allowed: null };
   readonly counters = new Map<string, number>();
+  /** Where this node can be dialled; told in every Hello. */
+  ownAddresses: readonly string[] = [];
   random: Random;
   nextCommand = 1;
   nextExecution = 1;
@@ -157,7 +159,10 @@ export class EngineState {
     });
     this.tracker = new RttTracker({
       budgetFloorNs: given.options.budgetFloorNs, budgetCeilingNs: given.options.budgetCeilingNs,
-      suspectPhi: given.options.suspectPhi, downPhi: given.options.downPhi, historyCapacity: given.options.detectorWindow,
+      detector: {
+        suspectPhi: given.options.suspectPhi, downPhi: given.options.downPhi, historyCapacity: given.options.detectorWindow,
+        expectedIntervalNs: given.options.heartbeatNs,
+      },
     });
     this.node = new NodeRow(this);
     this.policy = new PolicyRow(this);
@@ -230,6 +235,14 @@ export class EngineState {
     assert(row !== undefined, "a child's program is known");
     // A child's program stays as long as the node runs it by hash: it is small, and its parent names it.
     if (row.users++ === 0) this.journal.touch(row);
+  }
+
+  /** Takes a restored execution in, with its program. */
+  adoptExecution(execution: Execution): void {
+    const row = this.#programs.get(execution.program.hash);
+    assert(row !== undefined, "a restored execution's program was restored before it");
+    if (row.users++ === 0) for (const child of execution.program.program.children) this.#keepChild(child);
+    this.addExecution(execution);
   }
 
   removeExecution(execution: Execution): void {
@@ -319,7 +332,7 @@ export class EngineState {
 
   /** Any sign of life ends a back-off that failures caused. */
   recordLife(peer: Peer): void {
-    this.tracker.recordLife(siteId(peer.id, LINK_SITE), this.awake);
+    this.tracker.recordLife(peer.linkSite, this.awake);
     const cooldown = this.backoff.state(peer.id);
     if (cooldown === undefined || cooldown.attempts === 0) return;
     this.backoff.endFailureBackoff(peer.id);

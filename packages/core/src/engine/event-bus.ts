@@ -70,7 +70,7 @@ export class EventBus implements Row {
   restore(bytes: Uint8Array): void {
     const reader = RowReader.of(this.key, bytes);
     this.#pending = reader.lists().map((fields) => {
-      return { event: fields.text(), peer: fields.textOr(null) as PeerId | null, details: fields.any() };
+      return { event: fields.text(), peer: fields.nullOr(() => fields.text()) as PeerId | null, details: fields.any() };
     });
     reader.items(); // Subscriptions follow from the definitions; they are stored to be seen.
     reader.end();

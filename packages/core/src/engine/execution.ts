@@ -215,12 +215,12 @@ export class Execution implements Row, TimerSubject {
     const program = programOf(hash);
     const origin = decodeOrigin(reader.list());
     const workKey = reader.text();
-    const chain = reader.optionalList();
+    const chain = reader.nullOr(() => reader.list());
     const given = {
       workKey,
       chain: chain === null ? null : { id: chain.text() as Chain["id"], hop: chain.whole() },
       startedAt: reader.whole(),
-      deadlineAt: reader.wholeOr(null) ?? ("never" as const),
+      deadlineAt: reader.nullOr(() => reader.whole()) ?? ("never" as const),
     };
     const execution = new Execution(id, program, origin, given);
     const status = reader.bytes();

@@ -74,7 +74,8 @@ export class Executor implements RequestListener {
   handleRequest(peer: Peer, body: RequestBody, remainingNs: number | "never"): void {
     const state = this.#state;
     const program = state.programByAddress(body.address);
-    if (program === undefined) return this.#refuse(peer, body, "UNKNOWN_FLOW", `no flow ${body.address} here`);
+    // A compiler-made child (`flow/operation`) takes a selection as input: only its own parent may run it.
+    if (program === undefined || (program.program.name.includes("/") && !state.definitions.flows.has(program.program.name))) return this.#refuse(peer, body, "UNKNOWN_FLOW", `no flow ${body.address} here`);
     if (state.executionsFull) return this.#refuse(peer, body, "FULL", "too many live executions");
     if (remainingNs !== "never" && remainingNs <= 1) return this.#reject(peer, body, deadlineFailure(program.program.name));
     const inputs = validateInputs(state, program.program, body.ports);
@@ -377,7 +378,10 @@ export class Executor implements RequestListener {
   handleSignal(id: ExecutionId, event: string, value: Value): boolean | Failure {
     const execution = this.#state.executions.get(id);
     if (execution === undefined) return false;
-    const index = execution.program.operations.findIndex((one) => one.kind === "wait" && one.event === event);
+    const waits = (one: Operation, at: number): boolean => {
+      return one.kind === "wait" && one.event === event && (execution.status[at] as number) <= STATUS.parked;
+    };
+    const index = execution.program.operations.findIndex(waits);
     const operation = execution.program.operations[index];
     if (operation?.kind !== "wait") return { code: "NOT_FOUND", message: `${execution.program.program.name} waits for no event ${event}`, at: [], details: null };
     const checked = validate(schemaOf(this.#state, operation), value, `event ${event}`);

@@ -1,9 +1,9 @@
 import { comparePeerIds } from "../base/peer-id.ts";
-import { LINK_SITE, siteId, type PeerId } from "../base/ids.ts";
+import type { PeerId } from "../base/ids.ts";
 import { NS_PER_S } from "../base/time.ts";
-import type { RuntimeError } from "../base/errors.ts";
+import { RuntimeError } from "../base/errors.ts";
 import { ADDRESSES_MAX, EXECUTIONS_MAX, WINDOW_MAX } from "../wire/limits.ts";
-import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello, type SealedBody } from "../wire/message.ts";
+import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello } from "../wire/message.ts";
 import { encodeEnvelopeFrame, encodeMessageFrame } from "../wire/message-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { LinkId } from "./engine-events.ts";
@@ -172,13 +172,14 @@ export class PeerLinks {
       this.#listener.streamLost(peer, verdict.lost, verdict.lineageChanged ? "the peer lost its history" : "the peer ended the session");
       this.#sendHello(peer);
     }
-    this.#listener.acknowledged(peer, verdict.kind === "agreed" ? verdict.acknowledged : verdict.acknowledged);
+    this.#listener.acknowledged(peer, verdict.acknowledged);
     const first = !link.sendReady;
     link.sendReady = true;
     if (first) {
       state.publish("link-up", peer.id, { name: peer.name, incarnation: hello.incarnation });
       state.timers.set("heartbeat", peer, state.now + state.options.heartbeatNs);
       this.#beat(peer, link);
+      this.#armDetector(peer);
     }
     this.#resend(peer);
     this.#listener.windowOpened(peer);
@@ -222,7 +223,7 @@ export class PeerLinks {
     const { session } = peer;
     const entries = session.acknowledge(mark, this.#state.journal);
     if (entries === undefined) {
-      return this.handleMisbehaviour(peer, new MisbehaviourError(`acknowledged ${mark} of ${session.nextSequence - 1}`));
+      return this.handleMisbehaviour(peer, new RuntimeError("ENVELOPE_MALFORMED", { acknowledged: mark, sent: session.nextSequence - 1 }));
     }
     if (!link.sendReady) return;
     const opened = window > session.peerWindow || entries.length > 0;
@@ -238,7 +239,7 @@ export class PeerLinks {
 
   handleHeartbeat(peer: Peer, link: PeerLink, message: Heartbeat): void {
     const state = this.#state;
-    state.tracker.recordHeartbeat(siteId(peer.id, LINK_SITE), state.awake);
+    state.tracker.recordHeartbeat(peer.linkSite, state.awake);
     this.handleAcknowledged(peer, link, message.acknowledged, message.window);
     if (peer.link === link) {
       // An echo is no traffic of our own: our heartbeats go on beside it.
@@ -274,7 +275,7 @@ export class PeerLinks {
 
   /** A round trip of the link itself: no sample for the detector, which lives on heartbeats. */
   observeLink(peer: Peer, elapsed: number): void {
-    this.#state.tracker.observeRoundTrip(siteId(peer.id, LINK_SITE), null, elapsed, this.#state.awake);
+    this.#state.tracker.observeRoundTrip(peer.linkSite, undefined, elapsed, this.#state.awake);
   }
 
   // ── sending ──
@@ -388,12 +389,13 @@ export class PeerLinks {
   /** Announces the detector's verdict on the peer's link if it changed. */
   judge(peer: Peer): void {
     const state = this.#state;
-    const { state: verdict, phi } = state.tracker.judge(siteId(peer.id, LINK_SITE), state.awake);
-    if (verdict === peer.siteVerdict) return;
+    const transition = state.tracker.judge(peer.linkSite, state.awake);
+    if (transition === undefined) return;
+    const verdict = transition.to;
     peer.siteVerdict = verdict;
     state.touchPeer(peer);
     state.peersChanged = true;
-    const details: { [key: string]: Value } = { name: peer.name, phi };
+    const details: Value = { name: peer.name, phi: transition.to === "live" ? 0 : transition.phi };
     state.publish(verdict === "live" ? "site-live" : verdict === "down" ? "site-down" : "site-suspect", peer.id, details);
     if (verdict === "down" && peer.link !== null) {
       this.#dropLink(peer, "stale");
@@ -423,9 +425,9 @@ export class PeerLinks {
 
   #armDetector(peer: Peer): void {
     const state = this.#state;
-    const crossing = state.tracker.nextCrossing(siteId(peer.id, LINK_SITE));
+    const crossing = state.tracker.nextCrossing(peer.linkSite);
     // Awake time to engine time: what we have slept so far lies between them.
-    if (crossing !== undefined) state.timers.set("detector", peer, Math.max(crossing + state.pausedNs, state.now + 1));
+    if (crossing !== undefined) state.timers.set("detector", peer, Math.max(crossing.at + state.pausedNs, state.now + 1));
   }
 
   // ── one link a peer ──

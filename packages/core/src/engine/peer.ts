@@ -1,5 +1,5 @@
 import { encodeValue } from "../base/value-codec.ts";
-import type { PeerId } from "../base/ids.ts";
+import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
 import type { BackoffState } from "../peer/backoff-table.ts";
 import type { PeerHealth } from "../peer/peer-governor.ts";
@@ -8,6 +8,7 @@ import { RowReader } from "./row-reader.ts";
 import type { Command } from "./command.ts";
 import type { Row } from "./journal.ts";
 import { Session } from "./session.ts";
+import { SoftRow } from "./soft-state.ts";
 import type { TimerSubject } from "./timer-table.ts";
 import type { LinkId, WakeReason } from "./engine-events.ts";
 
@@ -54,6 +55,9 @@ export class Peer implements Row, TimerSubject {
   readonly timers = new Map<WakeReason, number>();
 
   readonly id: PeerId;
+  /** The site of everything about the link itself. */
+  readonly linkSite: SiteId;
+  readonly #sites = new Map<string, SiteId>();
   /** What the fleet calls it; null for a peer known by id only. Configuration, not stored. */
   name: string | null = null;
   /** Configuration wants a link to it at all times. */
@@ -74,13 +78,31 @@ export class Peer implements Row, TimerSubject {
   /** The detector's verdict last announced. */
   siteVerdict: SiteVerdict = "live";
   readonly counts: PeerCounts = { calls: 0, replies: 0, failures: 0, downs: 0, refusedEnvelopes: 0, redelivered: 0 };
+  /** Round trips and counts: stored when a record is due anyway. */
+  readonly soft = new SoftRow(this);
   /** When the last back-off notice went to it. */
   noticeSentAt = 0;
 
   constructor(id: PeerId, session = new Session(id)) {
     this.id = id;
+    this.linkSite = siteId(id, LINK_SITE);
     this.key = ROW.peer + id;
     this.session = session;
+  }
+
+  /** The site of one flow asked of this peer. */
+  site(flow: string): SiteId {
+    let site = this.#sites.get(flow);
+    if (site === undefined) {
+      site = siteId(this.id, flow);
+      this.#sites.set(flow, site);
+    }
+    return site;
+  }
+
+  /** The flows asked of this peer since the start. */
+  get flowsAsked(): Iterable<string> {
+    return this.#sites.keys();
   }
 
   /** Adds an address at the end; the oldest goes at the bound. True if it was new. */
@@ -112,8 +134,8 @@ export class Peer implements Row, TimerSubject {
     const verdict = reader.text();
     reader.check(verdict === "live" || verdict === "suspect" || verdict === "down", "a verdict");
     peer.siteVerdict = verdict as SiteVerdict;
-    const health = reader.optionalList();
-    const backoff = reader.optionalList();
+    const health = reader.nullOr(() => reader.list());
+    const backoff = reader.nullOr(() => reader.list());
     peer.hard = {
       health: health === null ? undefined : { consecutiveFailures: health.whole(), lastEvent: health.whole(), down: health.flag() },
       backoff: backoff === null ? undefined : {

@@ -37,6 +37,8 @@ const REPORTS_TOLD_MAX = 16;
 export class Requests implements StreamListener {
   readonly #state: EngineState;
   readonly #listener: RequestListener;
+  /** The chains on which this node has called onwards, by flow. */
+  readonly #edgesUsed = new Map<string, { chainId: Chain["id"]; hopIndex: number }>();
   /** Set once, by whoever makes both: links and requests know each other. */
   links!: PeerLinks;
 
@@ -168,7 +170,8 @@ export class Requests implements StreamListener {
     const reports: EdgeReport[] = [];
     for (const [flow, chain] of this.#edgesUsed) {
       for (const peer of this.#state.peers.values()) {
-        const edge = this.#state.tracker.captureEdge(peer.site(flow), chain);
+        const edges = this.#state.tracker.captureSite(peer.site(flow))?.edges;
+        const edge = edges?.find((one) => one.chainId === chain.chainId && one.hopIndex === chain.hopIndex);
         if (edge === undefined) continue;
         reports.push({ nextHop: `${peer.id}/${flow}`, chain: chain.chainId, hop: chain.hopIndex, srttNs: edge.srttNs, rttvarNs: edge.rttvarNs, count: edge.sampleCount });
         if (reports.length === REPORTS_TOLD_MAX) return reports;
@@ -176,8 +179,6 @@ export class Requests implements StreamListener {
     }
     return reports;
   }
-  readonly #edgesUsed = new Map<string, { chainId: Chain["id"]; hopIndex: number }>();
-
   /** The budget of an attempt ran out: it doubles. True if another peer should be asked. */
   #judgeOverdue(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): boolean {
     const state = this.#state;

@@ -17,14 +17,18 @@ export class RowReader {
   }
 
   static of(part: string, bytes: Uint8Array): RowReader {
-    let value: Value;
+    const value = RowReader.valueOf(part, bytes);
+    if (!Array.isArray(value)) throw new RuntimeError("SNAPSHOT_INVALID", { part, found: "not a list" });
+    return new RowReader(part, value as readonly Value[]);
+  }
+
+  /** The value of a row that is no list of fields. */
+  static valueOf(part: string, bytes: Uint8Array): Value {
     try {
-      value = decodeValue(bytes);
+      return decodeValue(bytes);
     } catch (cause) {
       throw new RuntimeError("SNAPSHOT_INVALID", { part }, { cause });
     }
-    if (!Array.isArray(value)) throw new RuntimeError("SNAPSHOT_INVALID", { part, found: "not a list" });
-    return new RowReader(part, value as readonly Value[]);
   }
 
   refuse(reason: string): never {
@@ -64,20 +68,11 @@ export class RowReader {
     return value as number;
   }
 
-  wholeOr(none: null): number | null {
-    if (this.#fields[this.#at] === none) {
-      this.#at++;
-      return none;
-    }
-    return this.whole();
-  }
-
-  textOr(none: null): string | null {
-    if (this.#fields[this.#at] === none) {
-      this.#at++;
-      return none;
-    }
-    return this.text();
+  /** What `read` reads, or null where null is stored. */
+  nullOr<T>(read: () => T): T | null {
+    if (this.#fields[this.#at] !== null) return read();
+    this.#at++;
+    return null;
   }
 
   bytes(): Uint8Array {
@@ -94,14 +89,6 @@ export class RowReader {
 
   list(): RowReader {
     return new RowReader(this.#part, this.items());
-  }
-
-  optionalList(): RowReader | null {
-    if (this.#fields[this.#at] === null) {
-      this.#at++;
-      return null;
-    }
-    return this.list();
   }
 
   lists(): RowReader[] {

@@ -228,7 +228,7 @@ export class Session implements Row {
     session.persisted = true;
     for (const [key, row] of outbox) {
       const fields = RowReader.of(key, row);
-      const deadlineAt = fields.wholeOr(null) ?? ("never" as const);
+      const deadlineAt = fields.nullOr(() => fields.whole()) ?? ("never" as const);
       const sealed = fields.bytes();
       fields.end();
       const entry = new OutboxEntry(peer, session.epoch, decodeSealed(sealed), sealed, deadlineAt);

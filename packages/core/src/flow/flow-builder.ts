@@ -297,8 +297,9 @@ export class FlowBuilder {
     const { after = [] } = options;
     if (typeof ms !== "number") return this.#add({ kind: "sleep", durationNs: 0 }, "sleep", [ms, ...after], options);
     const durationNs = nsFromMs(this.#flow.name, "the sleep", ms, "zero");
-    if (after.length === 0) return this.#add({ kind: "sleep", durationNs }, "sleep", [], options);
-    // A sleep's first input is its duration; so with something to come after, the known one is an input too.
+    if (after.length === 0 && durationNs > 0) return this.#add({ kind: "sleep", durationNs }, "sleep", [], options);
+    // The first input of a sleep is its duration; so with something to come after, a known one is an input too. A
+    // sleep of no time has it as well, since 0 stands for a duration that is computed.
     return this.#add({ kind: "sleep", durationNs }, "sleep", [this.constant(ms), ...after], options);
   }
 

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { LINK_SITE } from "../base/ids.ts";
 import { FlowBuilder } from "./flow-builder.ts";
 import { checkCount, checkName, deadlineNsFromMs, flowInvalid } from "./flow-invalid.ts";
 import { pinSchema } from "./port-schema.ts";
@@ -71,6 +72,8 @@ export class Flow<in In, out Out> {
     const { version = 1, input = {}, output = {}, deadlineMs, on = [] } = options;
     checkName(name, "flow", name);
     checkCount(name, "version", version);
+    // A flow's round trips with a peer are kept under its name, beside those of the link itself.
+    if (name === LINK_SITE) throw flowInvalid(name, null, "the name is taken: it stands for the link to a peer");
     if (on.length > 0 && Object.keys(input).length !== 1) {
       throw flowInvalid(name, null, "a flow that events start has one input port, for the event");
     }

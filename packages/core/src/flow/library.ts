@@ -10,7 +10,7 @@ import type { Program } from "./program.ts";
 
 export interface LibraryOptions {
   /** What no flow uses any more, but work in flight may still need: old versions of functions and schemas. */
-  readonly keep?: readonly (PureDefinition | HostDefinition | NamedSchema<never, unknown>)[];
+  readonly keep?: readonly (PureDefinition | HostDefinition | NamedSchema<unknown, unknown>)[];
 }
 
 /**
@@ -57,7 +57,7 @@ function mergeUses(into: Uses, flow: AnyFlow): void {
   for (const [pin, schema] of uses.schemas) useSchema(into, { pin, schema }, flow.name);
 }
 
-function keepDefinition(uses: Uses, definition: PureDefinition | HostDefinition | NamedSchema<never, unknown>): void {
+function keepDefinition(uses: Uses, definition: PureDefinition | HostDefinition | NamedSchema<unknown, unknown>): void {
   if (definition instanceof NamedSchema) {
     useSchema(uses, { pin: pinOf(definition), schema: definition.schema }, definition.name);
   } else if (definition.kind === "pure") usePure(uses, definition, definition.name);

@@ -27,10 +27,12 @@ export class LinkedProgram {
   readonly consumers: readonly (readonly number[])[];
   /** By slot: the operation that writes it, as an output or as its failure; −1 for an input port. */
   readonly producers: readonly number[];
+  /** By slot: an output port reads it. */
+  readonly isOutput: readonly boolean[];
   /** By operation: how many different slots it needs; 1 for a race. */
   readonly indegree: readonly number[];
   /** Operations that need nothing, in order. */
-  readonly roots: readonly number[];
+  readonly sources: readonly number[];
   /** By operation: the function of a `pure` or an `update`. */
   readonly pure: readonly (PureFn | null)[];
   /** By operation: the definition of a `host`. */
@@ -52,8 +54,9 @@ export class LinkedProgram {
     this.operations = operations;
     this.consumers = slotReaders(program);
     this.producers = slotWriters(program);
+    this.isOutput = Array.from({ length: program.slots }, (_, slot) => program.outputs.some((port) => port.slot === slot));
     this.indegree = operations.map(({ kind, inputs }) => (kind === "race" ? 1 : new Set(inputs).size));
-    this.roots = operations.flatMap(({ inputs }, index) => (inputs.length === 0 ? [index] : []));
+    this.sources = operations.flatMap(({ inputs }, index) => (inputs.length === 0 ? [index] : []));
     this.pure = operations.map((operation) => {
       return operation.kind === "pure" || operation.kind === "update" ? pure(operation.fn) : null;
     });

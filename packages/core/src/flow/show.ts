@@ -4,8 +4,10 @@ import { Compiler } from "./compile/compile.ts";
 import type { DraftOperation, DraftProgram } from "./draft.ts";
 import type { AnyFlow } from "./flow.ts";
 
-/** A pass and what it changed, as text. */
+/** A pass and what it made of a program, as text. */
 export interface ShownPass {
+  /** The flow, or a child program that was made up for one of its remote maps. */
+  readonly program: string;
   readonly pass: string;
   readonly before: string;
   readonly after: string;
@@ -13,9 +15,9 @@ export interface ShownPass {
 
 /** What each pass of the compiler makes of a flow. Throws FLOW_INVALID as compiling does. */
 export function showPasses(flow: AnyFlow): ShownPass[] {
-  const stages = new Compiler().stages(flow);
-  const texts = stages.map(({ program }) => programToText(program));
-  return stages.slice(1).map(({ pass }, index) => ({ pass, before: texts[index] as string, after: texts[index + 1] as string }));
+  return new Compiler().stages(flow).map(({ pass, before, after }) => {
+    return { program: after.name, pass, before: programToText(before), after: programToText(after) };
+  });
 }
 
 /**

@@ -2,7 +2,7 @@ import { RuntimeError } from "../base/errors.ts";
 import { checkStructure } from "./check-structure.ts";
 import { checkProgramGates } from "./compile/check-gates.ts";
 import type { Value } from "../base/value.ts";
-import type { Operation, OperationKind, Program } from "./program.ts";
+import type { OperationKind, Program } from "./program.ts";
 
 /** Longest name, in UTF-16 units, and longest list: the limits of the wire (docs/LIMITS.md) and of a slot number. */
 const NAME_LENGTH_MAX = 4096;

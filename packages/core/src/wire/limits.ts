@@ -12,8 +12,8 @@ const MIB = 1024 * KIB;
 /** The body of any frame, and so a whole envelope. */
 export const ENVELOPE_BYTES_MAX = 16 * MIB;
 /**
- * The sealed part of an envelope: what the transmission header can take at most is kept free (57 bytes: 4 ten-byte
- * numbers and 2 switches with their tags, 2 lengths and the kind), so that whatever was sealed can be sent.
+ * The sealed part of an envelope. What else is in the body takes at most 33 bytes, the kind, the largest transmission
+ * header and two lengths, so whatever was sealed can be sent.
  */
 export const SEALED_BYTES_MAX = ENVELOPE_BYTES_MAX - 64;
 /** The first frame in each direction, a hello: its sender is not trusted yet. */

@@ -39,6 +39,9 @@ export function memoryTransport(network: MemoryNetwork, self: PeerId): Transport
       if (listening === undefined) throw new Error(`nobody listens on ${address}`);
       if (listening.peer !== expected) throw new RuntimeError("CERTIFICATE_INVALID", { expected, found: listening.peer });
       const [here, there] = duplexPair({ allowHalfOpen: false });
+      // A pair passes on the end of one side, but not its destruction.
+      here.once("close", () => there.destroy());
+      there.once("close", () => here.destroy());
       const accepted = new StreamLink(there, { peer: self, dialled: false, remote: address });
       if (listening.admit(self)) listening.onLink(accepted);
       else accepted.destroy();

@@ -66,7 +66,7 @@ function takeLock(path: string): DatabaseSync {
   createPrivate(path);
   const lock = new DatabaseSync(path); // its busy timeout is 0: no waiting
   try {
-    lock.exec("BEGIN EXCLUSIVE");
+    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE"); // no journal file beside it
     return lock;
   } catch (error) {
     lock.close();

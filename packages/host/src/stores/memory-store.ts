@@ -24,6 +24,7 @@ export function memoryStore(disk = new MemoryDisk()): Store {
 class MemoryStore implements Store {
   readonly #disk: MemoryDisk;
   #fence: number | undefined;
+  #closed = false;
 
   constructor(disk: MemoryDisk) {
     this.#disk = disk;
@@ -48,6 +49,7 @@ class MemoryStore implements Store {
 
   async commit(batch: Batch): Promise<void> {
     const disk = this.#disk;
+    if (this.#closed) throw new RuntimeError("STORE_FAILED", { reason: "closed" });
     assert(this.#fence !== undefined, "a store is claimed before it is used");
     if (disk.fence !== this.#fence) throw new RuntimeError("STORE_FENCED", { fence: this.#fence, current: disk.fence }); // T2
     assert(batch.position > disk.position, "positions ascend");
@@ -57,6 +59,7 @@ class MemoryStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     if (this.#disk.holder === this) this.#disk.release();
   }
 }

@@ -52,7 +52,7 @@ class SqliteStore implements Store {
   /** Requests without their answer, oldest first: the worker answers in order. */
   readonly #waiting: Waiting[] = [];
   #ended: Error | undefined;
-  #claimed = false;
+  #fence: number | undefined;
   #position = 0;
   #closing: Promise<void> | undefined;
 
@@ -76,13 +76,13 @@ class SqliteStore implements Store {
   async claim(owner: string): Promise<Claim> {
     const claim = await this.#request({ kind: "claim", directory: this.#directory, owner });
     assert(claim !== undefined, "a claim is answered with one");
-    this.#claimed = true;
+    this.#fence = claim.fence;
     this.#position = claim.position;
     return claim;
   }
 
   async load(): Promise<readonly Row[]> {
-    assert(this.#claimed, "a store is claimed before it is used");
+    assert(this.#fence !== undefined, "a store is claimed before it is used");
     const rows: Row[] = [];
     // Each value gets memory of its own, or the smallest would keep its whole chunk alive.
     await this.#request({ kind: "load" }, [], ([key, bytes]) => rows.push([key, bytes.slice()]));
@@ -90,12 +90,12 @@ class SqliteStore implements Store {
   }
 
   async commit(batch: Batch): Promise<void> {
-    assert(this.#claimed, "a store is claimed before it is used");
+    assert(this.#fence !== undefined, "a store is claimed before it is used");
     assert(batch.position > this.#position, "positions ascend");
     for (const [key] of batch.puts) assert(key.isWellFormed(), "a key is well-formed text");
     this.#position = batch.position;
     const puts = packRows(batch.puts);
-    await this.#request({ kind: "commit", position: batch.position, puts, deletes: batch.deletes }, [puts.bytes]);
+    await this.#request({ kind: "commit", fence: this.#fence, position: batch.position, puts, deletes: batch.deletes }, [puts.bytes]);
   }
 
   close(): Promise<void> {

@@ -8,7 +8,7 @@ import type { Claim, Row } from "./store.ts";
 export type Request = Readonly<
   | { kind: "claim"; directory: string; owner: string }
   | { kind: "load" }
-  | { kind: "commit"; position: number; puts: PackedRows; deletes: readonly string[] }
+  | { kind: "commit"; fence: number; position: number; puts: PackedRows; deletes: readonly string[] }
   | { kind: "close" }
 >;
 
@@ -48,7 +48,7 @@ function perform(request: Request): Claim | undefined {
   switch (request.kind) {
     case "claim": return claim(request.directory, request.owner);
     case "load": return void load(opened());
-    case "commit": return void opened().commit(request.position, packedRows(request.puts), request.deletes);
+    case "commit": return void opened().commit(request.fence, request.position, packedRows(request.puts), request.deletes);
     case "close": return void close();
   }
 }

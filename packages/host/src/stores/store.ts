@@ -12,10 +12,14 @@ export interface Store {
    * belongs to another node, STORE_DAMAGED.
    */
   claim(owner: string): Promise<Claim>;
-  /** Every row of the last committed state, in ascending key order. */
+  /** Every row of the last committed state, in ascending order of the keys' UTF-8 bytes. The bytes are the caller's own. */
   load(): Promise<readonly Row[]>;
-  /** Makes one batch durable. Batches are applied in call order. A rejection is final: end the process. */
+  /**
+   * Makes one batch durable. Batches are applied in call order; each takes copies before this returns. A rejection
+   * (STORE_FENCED, STORE_FAILED) is final: every later commit rejects as well; end the process.
+   */
   commit(batch: Batch): Promise<void>;
+  /** Makes what was committed before, then gives up ownership; idempotent. */
   close(): Promise<void>;
 }
 
@@ -31,5 +35,6 @@ export interface Batch {
   /** Larger than that of every earlier commit. */
   readonly position: number;
   readonly puts: readonly Row[];
+  /** Applied after the puts. A key that is not there is no error. */
   readonly deletes: readonly string[];
 }

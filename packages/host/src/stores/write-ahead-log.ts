@@ -70,10 +70,11 @@ function scan(path: string, file: number): LogSummary {
   for (let index = 0; ; index++) {
     const offset = HEADER_BYTES + index * frame.length;
     if (offset + frame.length > bytes || readSync(file, frame, 0, frame.length, offset) < frame.length) break;
-    const current = frame.compare(salts, 0, 8, 8, 16) === 0;
+    // One salt of the two is enough to know a frame of this round whose header is damaged: an older round shares neither.
+    const current = frame.compare(salts, 0, 4, 8, 12) === 0 || frame.compare(salts, 4, 8, 12, 16) === 0;
     const commits = frame.readUInt32BE(4) !== 0;
     if (bad === undefined) {
-      const good = current && checksum.add(frame.subarray(0, 8)).add(frame.subarray(FRAME_HEADER_BYTES)).matches(frame, 16);
+      const good = frame.compare(salts, 0, 8, 8, 16) === 0 && checksum.add(frame.subarray(0, 8)).add(frame.subarray(FRAME_HEADER_BYTES)).matches(frame, 16);
       if (good && commits) whole = index + 1;
       if (!good) bad = index;
     } else if (current && badEnded) {

@@ -22,10 +22,11 @@ export interface CompiledFlow extends CompiledProgram {
   readonly children: ReadonlyMap<ProgramHash, Program>;
 }
 
-/** What a program looks like after a pass; the first stage is the draft, under the name `build`. */
+/** What a pass made of a program: the flow's own, or one made up for a remote map. */
 export interface Stage {
   readonly pass: string;
-  readonly program: DraftProgram;
+  readonly before: DraftProgram;
+  readonly after: DraftProgram;
 }
 
 /** Compiles flows that may refer to one another, each once. */
@@ -41,7 +42,7 @@ export class Compiler {
     if (this.#open.has(flow)) throw flowInvalid(flow.name, null, "it runs itself as a child; only calls may recur");
     this.#open.add(flow);
     try {
-      const compiled = runPasses(flow.draft().program, new FlowScope(this, flow.draft().uses));
+      const compiled = runPasses(flow.draft().program, new FlowScope(this, flow.draft().uses), unobserved);
       this.#compiled.set(flow, compiled);
       return compiled;
     } finally {
@@ -49,22 +50,27 @@ export class Compiler {
     }
   }
 
-  /** The program after each pass. */
+  /** Every pass over the flow's program, then over those made up for its remote maps. */
   stages(flow: AnyFlow): Stage[] {
-    const stages: Stage[] = [{ pass: "build", program: flow.draft().program }];
-    const scope = new FlowScope(this, flow.draft().uses);
-    runPasses(flow.draft().program, scope, (pass, { program }) => stages.push({ pass: pass.name, program }));
-    return stages;
+    const stages: Stage[] = [];
+    const { program, uses } = flow.draft();
+    runPasses(program, new FlowScope(this, uses, (stage) => stages.push(stage)), (stage) => stages.push(stage));
+    // The made-up programs pass through while `lower-maps` is at work on the flow's own.
+    const own = stages.filter(({ after }) => after.name === flow.name);
+    return [...own, ...stages.filter((stage) => !own.includes(stage))];
   }
 }
 
-function runPasses(
-  draft: DraftProgram, scope: CompileScope, onPass: (pass: Pass, unit: CompileUnit) => void = () => {},
-): CompiledFlow {
+type Observer = (stage: Stage) => void;
+
+const unobserved: Observer = () => {};
+
+function runPasses(draft: DraftProgram, scope: CompileScope, observe: Observer): CompiledFlow {
   let unit: CompileUnit = { program: draft, children: new Map() };
   for (const pass of PASSES) {
+    const before = unit.program;
     unit = pass.run(unit, scope);
-    onPass(pass, unit);
+    observe({ pass: pass.name, before, after: unit.program });
   }
   const program = loweredProgram(unit);
   return { hash: programHash(program), program, children: unit.children };
@@ -74,11 +80,13 @@ function runPasses(
 export class FlowScope implements CompileScope {
   readonly #compiler: Compiler;
   readonly #uses: Uses;
+  readonly #observe: Observer;
   readonly #children = new Map<ProgramHash, Program>();
 
-  constructor(compiler: Compiler, uses: Uses) {
+  constructor(compiler: Compiler, uses: Uses, observe: Observer = unobserved) {
     this.#compiler = compiler;
     this.#uses = uses;
+    this.#observe = observe;
   }
 
   pure(pin: string) {
@@ -105,7 +113,7 @@ export class FlowScope implements CompileScope {
   }
 
   compile(program: DraftProgram): CompiledProgram {
-    return this.#remember(runPasses(program, this));
+    return this.#remember(runPasses(program, this, this.#observe));
   }
 
   child(hash: ProgramHash): Program | undefined {

@@ -4,7 +4,7 @@ import { earlierDeadline } from "./derive-deadlines.ts";
 import type { ProgramHash } from "../../base/ids.ts";
 import type { DraftProgram, MapFlow } from "../draft.ts";
 import type { Operation, Program } from "../program.ts";
-import type { CompileScope, CompileUnit, FlowSignature, Pass } from "./pass.ts";
+import type { CompileScope, FlowSignature, Pass } from "./pass.ts";
 
 /** The child's port that takes the selection. No flow has it: names of ports hold no `:`. */
 export const TARGET_PORT = "to:target";

@@ -1,0 +1,243 @@
+import { RuntimeError } from "../base/errors.ts";
+import { Random, type RandomState } from "../base/random.ts";
+import { decodeValue } from "../base/value-codec.ts";
+import type { CommandId, ExecutionId, PeerId, ProgramHash } from "../base/ids.ts";
+import { linkProgram, missingDefinitions, type LinkedProgram } from "../flow/program-link.ts";
+import { validateProgram } from "../flow/validate-program.ts";
+import type { Program } from "../flow/program.ts";
+import { Command } from "./command.ts";
+import type { EngineState } from "./engine-state.ts";
+import { Execution, STATUS } from "./execution.ts";
+import { FinishedExecution } from "./finished-executions.ts";
+import { Peer } from "./peer.ts";
+import { RowReader } from "./row-reader.ts";
+import { ROW, SPEC_VERSION, type Encoded } from "./rows.ts";
+import { Session } from "./session.ts";
+import { restoreSoftState } from "./soft-state.ts";
+
+/** What a start found. */
+export interface RestoreReport {
+  readonly rows: number;
+  readonly executions: number;
+  /** Awake time at the last commit: the clock of detectors and budgets goes on from there. */
+  readonly awakeAtCommit: number;
+}
+
+/** The one-of-a-kind row, as it was stored. */
+export interface StoredNode {
+  readonly peer: PeerId;
+  readonly lineage: string;
+  readonly incarnation: number;
+  readonly nextCommand: number;
+  readonly nextExecution: number;
+  readonly random: RandomState;
+  readonly now: number;
+  readonly pausedNs: number;
+  readonly wallMs: number;
+  readonly counters: readonly (readonly [string, number])[];
+}
+
+/** Reads the row `node`. Refuses any spec version but our own before anything else is looked at. */
+export function readNodeRow(bytes: Uint8Array): StoredNode {
+  const reader = RowReader.of(ROW.node, bytes);
+  const version = reader.whole();
+  if (version !== SPEC_VERSION) {
+    throw new RuntimeError("SNAPSHOT_INVALID", { part: "spec version", found: version, supported: SPEC_VERSION });
+  }
+  const stored = {
+    peer: reader.text() as PeerId, lineage: reader.text(), incarnation: reader.whole(),
+    nextCommand: reader.whole(), nextExecution: reader.whole(),
+    random: reader.items() as unknown as RandomState, now: reader.whole(), pausedNs: reader.whole(), wallMs: reader.whole(),
+    counters: reader.lists().map((pair) => [pair.text(), pair.whole()] as const),
+  };
+  reader.end();
+  return stored;
+}
+
+/** Rows by family, so that each part is restored after what it refers to. An unknown family is an error. */
+function sortByFamily(rows: readonly Encoded[]): Map<string, Encoded[]> {
+  const families = new Map<string, Encoded[]>(Object.values(ROW).map((family) => [family, []]));
+  for (const row of rows) {
+    const key = row[0];
+    const slash = key.indexOf("/");
+    const family = families.get(slash < 0 ? key : key.slice(0, slash + 1));
+    if (family === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "an unknown part" });
+    family.push(row);
+  }
+  return families;
+}
+
+/** Fills an empty state from rows. Throws before anything runs; a state that it threw on must not be used. */
+export function restoreRows(state: EngineState, rows: readonly Encoded[]): RestoreReport {
+  const families = sortByFamily(rows);
+  const of = (family: string): readonly Encoded[] => families.get(family) ?? [];
+  const one = (family: string): Uint8Array | undefined => of(family)[0]?.[1];
+
+  const nodeRow = one(ROW.node);
+  if (nodeRow === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: "node", reason: "missing" });
+  const stored = readNodeRow(nodeRow);
+  if (stored.peer !== state.identity.peer) throw new RuntimeError("STORE_FOREIGN", { found: stored.peer, expected: state.identity.peer });
+  state.node.persisted = true;
+  state.nextCommand = stored.nextCommand;
+  state.nextExecution = stored.nextExecution;
+  state.random = Random.restore(stored.random);
+  for (const [name, count] of stored.counters) state.counters.set(name, count);
+
+  restorePolicy(state, one(ROW.policy));
+  restorePeers(state, of(ROW.peer), of(ROW.session), of(ROW.outbox));
+  restoreSoftState(state, [...of(ROW.soft), ...of(ROW.priors)]);
+  for (const peer of state.peers.values()) applyHard(state, peer);
+  state.cells.restore(of(ROW.cells));
+  state.finished.restore(of(ROW.result).map(([key, bytes]) => FinishedExecution.restore(key.slice(ROW.result.length) as ExecutionId, bytes)));
+
+  const programs = restorePrograms(state, of(ROW.program));
+  restoreExecutions(state, programs, of(ROW.execution), of(ROW.slot));
+  const awake = Math.max(0, stored.now - stored.pausedNs);
+  for (const [key, bytes] of of(ROW.command)) {
+    const command = Command.restore(Number(key.slice(ROW.command.length)) as CommandId, bytes, awake);
+    state.commands.set(command.id, command);
+  }
+  restoreFrontier(state, one(ROW.frontier));
+  const bus = one(ROW.bus);
+  if (bus !== undefined) state.bus.restore(bus);
+  checkConservation(state);
+  return { rows: rows.length, executions: state.executions.size, awakeAtCommit: awake };
+}
+
+function restorePolicy(state: EngineState, bytes: Uint8Array | undefined): void {
+  if (bytes === undefined) return;
+  const reader = RowReader.of(ROW.policy, bytes);
+  for (const peer of reader.texts()) state.operatorPolicy.blocked.add(peer as PeerId);
+  const allowed = reader.nullOr(() => reader.texts());
+  state.operatorPolicy.allowed = allowed === null ? null : new Set(allowed as PeerId[]);
+  state.governor.setFailureThreshold(reader.whole());
+  reader.end();
+  state.policy.persisted = true;
+  state.applyPolicy();
+}
+
+function restorePeers(state: EngineState, peers: readonly Encoded[], sessions: readonly Encoded[], outbox: readonly Encoded[]): void {
+  const outboxOf = new Map<string, Encoded[]>();
+  for (const row of outbox) {
+    const peer = row[0].slice(ROW.outbox.length, row[0].indexOf("/", ROW.outbox.length));
+    const list = outboxOf.get(peer) ?? [];
+    list.push(row);
+    outboxOf.set(peer, list);
+  }
+  const sessionOf = new Map<PeerId, Session>();
+  for (const [key, bytes] of sessions) {
+    const id = key.slice(ROW.session.length) as PeerId;
+    sessionOf.set(id, Session.restore(id, bytes, outboxOf.get(id) ?? []));
+    outboxOf.delete(id);
+  }
+  if (outboxOf.size > 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "outbox", reason: "an outbox without its session" });
+  for (const [key, bytes] of peers) {
+    const id = key.slice(ROW.peer.length) as PeerId;
+    state.peers.set(id, Peer.restore(id, bytes, sessionOf.get(id) ?? new Session(id)));
+    sessionOf.delete(id);
+  }
+  for (const [id, session] of sessionOf) state.peers.set(id, new Peer(id, session));
+}
+
+/** Hands the stored health and cooldown to the components, and the detector the verdict last announced. */
+function applyHard(state: EngineState, peer: Peer): void {
+  peer.references.delete("link");
+  const { health, backoff } = peer.hard;
+  if (health !== undefined) state.governor.restoreHealth(peer.id, health);
+  if (backoff !== undefined) state.backoff.restoreState(peer.id, backoff);
+  const site = state.tracker.captureSite(peer.linkSite);
+  if (site !== undefined && site.state !== peer.siteVerdict) {
+    state.tracker.restoreSite(peer.linkSite, { ...site, state: peer.siteVerdict });
+  }
+}
+
+function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: ProgramHash) => LinkedProgram {
+  const missing = new Set<string>();
+  const programs: [Program, ProgramHash][] = rows.map(([key, bytes]) => {
+    return [validateProgram(decodeValue(bytes)), key.slice(ROW.program.length) as ProgramHash];
+  });
+  for (const [program] of programs) for (const name of missingDefinitions(program, state.definitions)) missing.add(name);
+  if (missing.size > 0 && !state.options.parkMissing) {
+    throw new RuntimeError("DEFINITION_MISSING", { missing: [...missing].sort().join(", ") });
+  }
+  const linked = new Map<ProgramHash, LinkedProgram>();
+  for (const [program, hash] of programs) {
+    if (missingDefinitions(program, state.definitions).length > 0) continue;
+    const one = linkProgram(program, state.definitions);
+    if (one.hash !== hash) throw new RuntimeError("SNAPSHOT_INVALID", { part: `program/${hash}`, reason: "its content has another hash" });
+    linked.set(hash, state.addProgram(one, true).linked);
+  }
+  return (hash) => {
+    const found = linked.get(hash);
+    if (found === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: `program/${hash}`, reason: "missing" });
+    return found;
+  };
+}
+
+function restoreExecutions(
+  state: EngineState, programOf: (hash: ProgramHash) => LinkedProgram, rows: readonly Encoded[], slots: readonly Encoded[],
+): void {
+  // Slot rows are named by their execution, whose id may hold slashes of its own: the last parts are numbers.
+  const slotsOf = new Map<string, Map<string, Uint8Array>>();
+  const ids = new Set(rows.map(([key]) => key.slice(ROW.execution.length)));
+  for (const [key, bytes] of slots) {
+    const id = ownerOf(key.slice(ROW.slot.length), ids);
+    if (id === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a slot without its execution" });
+    const own = slotsOf.get(id) ?? new Map<string, Uint8Array>();
+    slotsOf.set(id, own.set(key, bytes));
+  }
+  for (const [key, bytes] of rows) {
+    const id = key.slice(ROW.execution.length) as ExecutionId;
+    const execution = Execution.restore(id, bytes, slotsOf.get(id) ?? new Map(), programOf);
+    state.adoptExecution(execution);
+  }
+}
+
+function ownerOf(rest: string, ids: ReadonlySet<string>): string | undefined {
+  for (let at = rest.lastIndexOf("/"); at > 0; at = rest.lastIndexOf("/", at - 1)) {
+    if (ids.has(rest.slice(0, at))) return rest.slice(0, at);
+  }
+  return undefined;
+}
+
+function restoreFrontier(state: EngineState, bytes: Uint8Array | undefined): void {
+  if (bytes === undefined) return;
+  const reader = RowReader.of(ROW.frontier, bytes);
+  state.frontier.persisted = true;
+  for (const entry of reader.lists()) {
+    const execution = state.executions.get(entry.text() as ExecutionId);
+    const operation = entry.whole();
+    if (execution === undefined) entry.refuse("a ready operation of no execution");
+    else state.frontier.push(execution, operation);
+  }
+  reader.end();
+}
+
+/**
+ * Conservation: every unfinished operation is exactly one of waiting, ready, parked; ready ones are in the frontier,
+ * and parked operations and live commands match one to one (a map: its children in flight).
+ */
+function checkConservation(state: EngineState): void {
+  const refuse = (part: string, reason: string): never => {
+    throw new RuntimeError("SNAPSHOT_INVALID", { part, reason });
+  };
+  let ready = 0;
+  let commands = 0;
+  for (const execution of state.executions.values()) {
+    execution.status.forEach((status, operation) => {
+      if (status === STATUS.ready) ready++;
+      if (status !== STATUS.parked) return;
+      const map = execution.maps.get(operation);
+      const held = map === undefined ? [execution.commands.get(operation)] : [...map.inFlight.keys()];
+      for (const id of held) {
+        const command = id === undefined ? undefined : state.commands.get(id);
+        if (command?.execution !== execution.id || command.operation !== operation) {
+          refuse(execution.key, `operation ${operation} waits for a command that is not there`);
+        }
+        commands++;
+      }
+    });
+  }
+  if (ready !== state.frontier.size) refuse("frontier", `${ready} operations are ready, ${state.frontier.size} are listed`);
+  if (commands !== state.commands.size) refuse("commands", `${state.commands.size} commands for ${commands} parked operations`);
+}

@@ -1,0 +1,88 @@
+import { encodeValue } from "../base/value-codec.ts";
+import type { PeerId, SiteId } from "../base/ids.ts";
+import type { Value } from "../base/value.ts";
+import { LINK_SITE } from "../base/ids.ts";
+import type { SiteData } from "../peer/rtt-site.ts";
+import type { PriorData } from "../peer/rtt-tracker.ts";
+import { ROW } from "./rows.ts";
+import { RowReader } from "./row-reader.ts";
+import type { EngineState } from "./engine-state.ts";
+import type { Row } from "./journal.ts";
+import type { Peer } from "./peer.ts";
+
+/**
+ * What may be some seconds stale after a crash: round trips, detectors' windows, counts for people. It rides on a commit
+ * that happens anyway, and never causes one.
+ */
+export function touchSoftState(state: EngineState): void {
+  for (const peer of state.peers.values()) {
+    if (peer.references.size === 0 && !peer.persisted) continue;
+    peer.soft.capture = (site) => state.tracker.captureSite(site);
+    state.journal.touch(peer.soft);
+  }
+  state.journal.touch(new PriorsRow(state));
+}
+
+/** Round trips and counts of one peer. */
+export class SoftRow implements Row {
+  readonly key: string;
+  removed = false;
+  persisted = false;
+  readonly #peer: Peer;
+  /** Set with the first touch: the tracker's sites are captured when the record is taken. */
+  capture: (site: SiteId) => SiteData | undefined = () => undefined;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+    this.key = ROW.soft + peer.id;
+  }
+
+  encode(): Uint8Array {
+    const { counts } = this.#peer;
+    const sites: Value[] = [];
+    for (const asked of [LINK_SITE, ...this.#peer.flowsAsked]) {
+      const data = this.capture(this.#peer.site(asked));
+      if (data !== undefined) sites.push([asked, data as unknown as Value]);
+    }
+    return encodeValue([
+      [counts.calls, counts.replies, counts.failures, counts.downs, counts.refusedEnvelopes, counts.redelivered], sites,
+    ]);
+  }
+}
+
+class PriorsRow implements Row {
+  readonly key = ROW.priors;
+  removed = false;
+  persisted = false;
+  readonly #state: EngineState;
+  constructor(state: EngineState) {
+    this.#state = state;
+  }
+  encode(): Uint8Array {
+    return encodeValue([this.#state.tracker.capturePriors() as unknown as Value]);
+  }
+}
+
+/** Rows `soft/…` and `soft-priors`. Throws SNAPSHOT_INVALID. */
+export function restoreSoftState(state: EngineState, rows: readonly (readonly [string, Uint8Array])[]): void {
+  for (const [key, bytes] of rows) {
+    const reader = RowReader.of(key, bytes);
+    if (key === ROW.priors) {
+      state.tracker.restorePriors(reader.any() as unknown as PriorData);
+      reader.end();
+      continue;
+    }
+    const peer = state.peer(key.slice(ROW.soft.length) as PeerId);
+    const counts = reader.list();
+    for (const name of ["calls", "replies", "failures", "downs", "refusedEnvelopes", "redelivered"] as const) {
+      peer.counts[name] = counts.whole();
+    }
+    counts.end();
+    for (const site of reader.lists()) {
+      state.tracker.restoreSite(peer.site(site.text()), site.any() as unknown as SiteData);
+      site.end();
+    }
+    reader.end();
+    peer.soft.persisted = true;
+  }
+}
