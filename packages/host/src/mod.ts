@@ -1,0 +1,16 @@
+export { createNode, type NodeParts } from "./node.ts";
+export type {
+  CellReader, EngineTimings, ExecutionDetails, ExecutionState, ExecutionSummary, Log, Node, NodeOptions, NodeStatus,
+  OperationReport, PeerAddress, PeerReport, StartOptions,
+} from "./node-api.ts";
+export { ExecutionFailure } from "./execution-failure.ts";
+export { openIdentity, temporaryIdentity, type Identity } from "./identity/identity.ts";
+export { openLog, type LogOptions } from "./log.ts";
+export { ensurePrivateDirectory } from "./identity/private-directory.ts";
+export type { Link, LinkHandlers, Listener, Transport } from "./links/link.ts";
+export { MemoryNetwork, memoryTransport } from "./links/memory-link.ts";
+export { tlsTransport } from "./links/tls-link.ts";
+export { unixTransport } from "./links/unix-link.ts";
+export type { Batch, Claim, Row, Store } from "./stores/store.ts";
+export { MemoryDisk, memoryStore } from "./stores/memory-store.ts";
+export { openSqliteStore, readSqliteStore } from "./stores/sqlite-store.ts";

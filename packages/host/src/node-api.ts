@@ -1,4 +1,4 @@
-import type { AnyFlow, BusEvent, Due, EngineOptions, Failure, PeerId, Value } from "@holdfast/core";
+import type { AnyFlow, BusEvent, EngineOptions, Failure, PeerId, Value } from "@holdfast/core";
 
 /** What `createNode` takes. Durations in ms, as everywhere above core. */
 export interface NodeOptions {
@@ -65,6 +65,8 @@ export interface Node extends AsyncDisposable {
   peers(): PeerReport[];
   cells(name: string): CellReader;
   status(): NodeStatus;
+  /** Resolves when everything that the reads above can show now is durable. */
+  durable(): Promise<void>;
   /** The whole committed state as one versioned value, encoded. */
   snapshot(): Promise<Uint8Array>;
   block(peer: string): Promise<void>;
@@ -169,11 +171,3 @@ export interface NodeStatus {
   readonly counters: Readonly<Record<string, number>>;
   readonly flows: readonly string[];
 }
-
-/** An execution that ended badly. `failure.code` is stable. */
-export interface ExecutionFailureLike extends Error {
-  readonly failure: Failure;
-  readonly execution: string;
-}
-
-export type { Due };

@@ -41,19 +41,22 @@ export class Journal {
 
   take(): StateChange {
     const puts: Encoded[] = [];
-    const deletes: string[] = [];
+    const removed: string[] = [];
+    const kept = new Set<string>();
     // A Set's iteration also visits what `encode` adds.
     for (const row of this.#touched) {
       if (row.removed) {
-        if (row.persisted) deletes.push(row.key);
+        if (row.persisted) removed.push(row.key);
         row.persisted = false;
       } else {
         puts.push([row.key, row.encode(this)]);
         row.persisted = true;
+        kept.add(row.key);
       }
     }
     this.#touched = new Set();
-    return { puts, deletes };
+    // A key may have been given up and taken anew in between: the new row stands.
+    return { puts, deletes: removed.filter((key) => !kept.has(key)) };
   }
 
   /** Forgets the changes of a node without a store. */

@@ -12,9 +12,12 @@ export interface Link {
   readonly remote: string;
   /** Bytes given to `send` that the operating system has not taken yet. */
   readonly buffered: number;
-  /** Queues one frame, length prefix included; frames of one tick leave in one write. Ignored after `close`. */
+  /**
+   * Queues one frame, length prefix included; frames of one synchronous burst leave in one write at its end. The bytes
+   * are the link's from now on: they may leave later. Ignored after `close`.
+   */
   send(frame: Uint8Array): void;
-  /** Flushes what was sent, then closes; idempotent. */
+  /** Flushes what was sent, then closes, 5 s later at the latest; idempotent. Delivers no further frames. */
   close(): void;
   /** Closes at once, dropping what is queued. */
   destroy(): void;
@@ -25,7 +28,7 @@ export interface Link {
 export interface LinkHandlers {
   /** One frame's body, without its length. The bytes belong to the receiver until it returns; copy what must live longer. */
   onFrame(body: Uint8Array): void;
-  /** Called once per read burst, after its frames: the moment to run one turn for all of them. */
+  /** Called once per read burst that held a frame's end, after its frames: the moment to run one turn for all of them. */
   onBurstEnd(): void;
   /** Called exactly once. `error` is set if the peer broke the protocol (RuntimeError with blame "peer") or the stream failed. */
   onClose(error: Error | undefined): void;

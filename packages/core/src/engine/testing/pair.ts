@@ -48,8 +48,8 @@ export class TestNode {
       definitions, options: engineOptions(this.options), policy: { block: [], allow: null }, seed: this.name,
       groups: new Map(Object.entries(this.world.groups)),
     });
-    if (this.rows.size > 0) engine.restore([...this.rows].sort(([a], [b]) => (a < b ? -1 : 1)) as Encoded[], this.world.now, this.Math.floor(world.now / NS_PER_MS));
-    else engine.begin(this.world.now, this.Math.floor(world.now / NS_PER_MS));
+    if (this.rows.size > 0) engine.restore([...this.rows].sort(([a], [b]) => (a < b ? -1 : 1)) as Encoded[], this.world.now, Math.floor(this.world.now / NS_PER_MS));
+    else engine.begin(this.world.now, Math.floor(this.world.now / NS_PER_MS));
     this.driver = new Driver(engine, { position: this.position, durable: true });
     this.up = true;
     for (const other of this.world.nodes.values()) {

@@ -1,0 +1,168 @@
+import { chmodSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { BugError, RuntimeError } from "@holdfast/core";
+import { claimControlPath } from "./control-path.ts";
+import {
+  encodeControlLine, EXECUTION_FAILED, parseControlLine, RANGE_BYTES_MAX, RANGE_PAIRS_MAX, SNAPSHOT_PIECE_BYTES, tagged,
+} from "./control-protocol.ts";
+import { LineReader } from "./line-reader.ts";
+import type { Socket } from "node:net";
+import type { Value } from "@holdfast/core";
+import type { ExecutionFailureLike, Node } from "../node-api.ts";
+import type { ControlAnswer, ControlFault, ControlMethod, ControlRequest, ParamsOf, ResultOf } from "./control-protocol.ts";
+
+/** Requests of one connection that are waited for; far more than any tool of ours asks at once. */
+const WAITING_MAX = 1024;
+
+export interface ControlServer extends AsyncDisposable {
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Lets this user's processes look at a node and command it, by a Unix socket in the node's private directory: whoever
+ * can open it is this user. A socket that a killed process left behind is replaced; one that answers is STORE_BUSY.
+ */
+export async function serveControl(node: Node, nodeDirectory: string): Promise<ControlServer> {
+  const path = claimControlPath(nodeDirectory);
+  if (await answers(path)) throw new RuntimeError("STORE_BUSY", { path });
+  rmSync(path, { force: true });
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    new Connection(node, socket);
+  });
+  await new Promise<void>((done, refuse) => {
+    server.once("error", refuse);
+    server.listen(path, done);
+  });
+  chmodSync(path, 0o600);
+  const close = async () => {
+    const closed = new Promise((done) => server.close(done));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  return { path, close, [Symbol.asyncDispose]: close };
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(path);
+    socket.once("error", () => done(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      done(true);
+    });
+  });
+}
+
+/** One client. Its waits end with it. */
+class Connection {
+  readonly #node: Node;
+  readonly #socket: Socket;
+  readonly #gone = new AbortController();
+  readonly #lines = new LineReader();
+  #waiting = 0;
+  #snapshot: Uint8Array | undefined;
+
+  constructor(node: Node, socket: Socket) {
+    this.#node = node;
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => this.#handleData(chunk));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#gone.abort());
+  }
+
+  #handleData(chunk: Buffer): void {
+    try {
+      for (const line of this.#lines.push(chunk)) {
+        const request = parseRequest(line);
+        if (++this.#waiting > WAITING_MAX) throw new RuntimeError("FULL", { table: "control requests" });
+        void this.#answer(request);
+      }
+    } catch (error) {
+      // What is not of the protocol cannot be answered one by one: say why, and hang up.
+      this.#socket.end(encodeControlLine({ id: null, error: faultOf(error) }));
+    }
+  }
+
+  async #answer({ id, method, params }: ControlRequest): Promise<void> {
+    let answer: ControlAnswer;
+    try {
+      const handle = (this.#methods as Record<string, ((given: never) => unknown) | undefined>)[method];
+      if (handle === undefined) throw new RuntimeError("CONTROL_MALFORMED", { reason: `there is no method ${method}` });
+      answer = { id, result: (await handle(params as never)) ?? null };
+    } catch (error) {
+      answer = { id, error: faultOf(error) };
+    }
+    this.#waiting--;
+    if (!this.#socket.destroyed) this.#socket.write(encodeControlLine(answer));
+  }
+
+  readonly #methods: { readonly [Method in ControlMethod]: (params: ParamsOf<Method>) => ResultOf<Method> | Promise<ResultOf<Method>> } = {
+    status: () => this.#node.status(),
+    start: ({ flow, input, ...options }) => this.#node.start(flow, input, options),
+    result: ({ execution }) => this.#node.result(execution, { signal: this.#gone.signal }),
+    cancel: ({ execution }) => this.#node.cancel(execution),
+    retry: ({ execution }) => nothing(this.#node.retry(execution)),
+    signal: ({ execution, event, value }) => nothing(this.#node.signal(execution, event, value)),
+    publish: ({ event, value }) => nothing(this.#node.publish(event, value)),
+    executions: () => this.#node.executions(),
+    execution: ({ execution }) => this.#node.execution(execution) ?? null,
+    peers: () => this.#node.peers(),
+    "cells-get": ({ cells, key }) => this.#node.cells(cells).get(key) ?? null,
+    "cells-range": ({ cells, after, limit = RANGE_PAIRS_MAX }) =>
+      fitting(this.#node.cells(cells).range({ limit: Math.min(limit, RANGE_PAIRS_MAX), ...(after === undefined ? {} : { after }) })),
+    "cells-size": ({ cells }) => this.#node.cells(cells).size,
+    snapshot: async () => {
+      this.#snapshot = await this.#node.snapshot();
+      return { bytes: this.#snapshot.length };
+    },
+    "snapshot-piece": ({ at }) => {
+      if (this.#snapshot === undefined) throw new RuntimeError("NOT_FOUND", { what: "a snapshot taken on this connection" });
+      return this.#snapshot.subarray(at, at + SNAPSHOT_PIECE_BYTES);
+    },
+    block: ({ peer }) => nothing(this.#node.block(peer)),
+    unblock: ({ peer }) => nothing(this.#node.unblock(peer)),
+    "allow-only": ({ peers }) => nothing(this.#node.allowOnly(peers)),
+  };
+}
+
+async function nothing(done: Promise<unknown>): Promise<null> {
+  await done;
+  return null;
+}
+
+/** As many of the pairs as an answer takes, and at least one. */
+function fitting(pairs: readonly [string, Value][]): readonly [string, Value][] {
+  let bytes = 0;
+  const end = pairs.findIndex((pair) => (bytes += JSON.stringify(tagged(pair)).length) > RANGE_BYTES_MAX);
+  return end === -1 ? pairs : pairs.slice(0, Math.max(1, end));
+}
+
+function parseRequest(line: string): ControlRequest {
+  const request = parseControlLine(line) as Partial<ControlRequest> | null;
+  const wellFormed = typeof request === "object" && request !== null && Number.isSafeInteger(request.id) &&
+    typeof request.method === "string" && typeof request.params === "object" && request.params !== null;
+  if (!wellFormed) throw new RuntimeError("CONTROL_MALFORMED", { reason: "no id, method or params" });
+  return request as ControlRequest;
+}
+
+function faultOf(error: unknown): ControlFault {
+  if (error instanceof BugError) throw error;
+  if (error instanceof RuntimeError) return { code: error.code, message: error.message, details: plain(error.details) };
+  if (isExecutionFailure(error)) {
+    return { code: EXECUTION_FAILED, message: error.message, details: { execution: error.execution, failure: error.failure } };
+  }
+  return { code: "CONTROL_FAILED", message: (error as Error).message, details: null };
+}
+
+function isExecutionFailure(error: unknown): error is ExecutionFailureLike {
+  return error instanceof Error && "failure" in error && "execution" in error;
+}
+
+/** Details are for people; what is no value is told as text. */
+function plain(details: Readonly<Record<string, unknown>>): unknown {
+  return JSON.parse(JSON.stringify(details, (_key, part: unknown) => (typeof part === "bigint" ? String(part) : part)));
+}

@@ -1,0 +1,90 @@
+import { type LinkId, type PeerId, RuntimeError } from "@holdfast/core";
+import type { Link, Listener, Transport } from "./links/link.ts";
+import type { NodeLoop } from "./node-loop.ts";
+
+/** How long one address may take to answer, in ms. */
+const DIAL_MS_MAX = 5000;
+
+/** The node's links by the numbers that the engine knows them by. */
+export class LinkTable {
+  readonly #transports: readonly Transport[];
+  readonly #loop: NodeLoop;
+  readonly #admit: (peer: PeerId) => boolean;
+  readonly #links = new Map<LinkId, Link>();
+  readonly #listeners: Listener[] = [];
+  readonly #dialling = new Set<AbortController>();
+  #nextId = 1;
+
+  constructor(transports: readonly Transport[], loop: NodeLoop, admit: (peer: PeerId) => boolean) {
+    this.#transports = transports;
+    this.#loop = loop;
+    this.#admit = admit;
+  }
+
+  /** Returns the actual address. Throws ADDRESS_IN_USE, ADDRESS_INVALID. */
+  async listen(address: string): Promise<string> {
+    const listener = await this.#transportFor(address).listen(address, this.#admit, (link) => this.#adopt(link));
+    this.#listeners.push(listener);
+    return listener.address;
+  }
+
+  /** Tries the addresses in order; the engine learns of the first link or of the last error. */
+  async dial(peer: PeerId, addresses: readonly string[]): Promise<void> {
+    let reason = "no address";
+    for (const address of addresses) {
+      const abort = new AbortController();
+      const timer = setTimeout(() => abort.abort(new Error(`no answer within ${DIAL_MS_MAX} ms`)), DIAL_MS_MAX);
+      this.#dialling.add(abort);
+      try {
+        return this.#adopt(await this.#transportFor(address).dial(address, peer, abort.signal));
+      } catch (error) {
+        reason = `${address}: ${(error as Error).message}`;
+      } finally {
+        clearTimeout(timer);
+        this.#dialling.delete(abort);
+      }
+    }
+    this.#loop.handle({ kind: "dial-failed", peer, reason });
+  }
+
+  send(id: LinkId, frame: Uint8Array): void {
+    this.#links.get(id)?.send(frame);
+  }
+
+  close(id: LinkId): void {
+    this.#links.get(id)?.close();
+  }
+
+  /** Stops listening and dialling; links flush what was sent. */
+  async closeAll(): Promise<void> {
+    for (const abort of this.#dialling) abort.abort(new Error("the node stops"));
+    for (const link of this.#links.values()) link.close();
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+
+  destroyAll(): void {
+    for (const link of this.#links.values()) link.destroy();
+  }
+
+  #adopt(link: Link): void {
+    const id = this.#nextId++;
+    this.#links.set(id, link);
+    this.#loop.take({ kind: "link-opened", link: id, peer: link.peer, dialled: link.dialled });
+    link.open({
+      onFrame: (body) => this.#loop.take({ kind: "frame-received", link: id, body }),
+      onBurstEnd: () => this.#loop.pump(),
+      onClose: (error) => {
+        this.#links.delete(id);
+        const blamesPeer = error instanceof RuntimeError && error.blame === "peer";
+        this.#loop.handle({ kind: "link-closed", link: id, reason: error?.message ?? "closed", blamesPeer });
+      },
+    });
+    this.#loop.pump();
+  }
+
+  #transportFor(address: string): Transport {
+    const transport = this.#transports.find((one) => one.handles(address));
+    if (transport === undefined) throw new RuntimeError("ADDRESS_INVALID", { address });
+    return transport;
+  }
+}

@@ -1,0 +1,1 @@
+export function snapshotOf(_: unknown): Uint8Array { throw new Error("pending"); }
