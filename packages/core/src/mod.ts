@@ -1,7 +1,7 @@
 export { assert, BugError, unreachable } from "./base/assert.ts";
 export { ERRORS, RuntimeError, type ErrorCode } from "./base/errors.ts";
 export { LINK_SITE, siteId } from "./base/ids.ts";
-export type { ChainId, CommandId, ExecutionId, Lineage, PeerId, ProgramHash, SiteId } from "./base/ids.ts";
+export type { Chain, ChainId, CommandId, ExecutionId, Lineage, PeerId, ProgramHash, SiteId } from "./base/ids.ts";
 export { comparePeerIds, ed25519FromPeerId, parsePeerId, peerIdFromEd25519 } from "./base/peer-id.ts";
 export { NS_PER_MS, NS_PER_S, type Due } from "./base/time.ts";
 export { sha256, sha256Hex } from "./base/sha256.ts";
@@ -18,7 +18,7 @@ export type { CallOptions, CellFold, CellRange, FlowBuilder, ItemResult, MapOpti
 export { host, pure, type HostCall, type HostFunction, type HostSignal, type Probed, type PureFunction } from "./flow/functions.ts";
 export type { Port, PortsOf } from "./flow/port.ts";
 export { any, schema, NamedSchema, type Checked, type Given, type PortSchemas } from "./flow/port-schema.ts";
-export type { Chain, Operation, Port as ProgramPort, Program, Selection } from "./flow/program.ts";
+export type { Operation, Port as ProgramPort, Program, Selection } from "./flow/program.ts";
 export { programToMermaid, programToText, showPasses } from "./flow/show.ts";
 
 export { Driver, type Commit } from "./driver.ts";

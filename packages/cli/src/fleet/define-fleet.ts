@@ -186,9 +186,12 @@ function checkAddresses(plans: ReadonlyMap<string, NodePlan>): void {
   }
 }
 
-function checkJob({ job, groups = {} }: FleetDefinition, names: readonly string[]): void {
+function checkJob({ job, groups = {}, nodes }: FleetDefinition, names: readonly string[]): void {
   if (job === undefined) return;
   const refuse = (at: string, reason: string) => new RuntimeError("FLEET_INVALID", { at: `job.${at}`, reason });
+  // The state of a job that is done is removed, and only what lies in the fleet's directory is surely ours to remove.
+  const elsewhere = names.find((name) => nodes[name]?.dataDir !== undefined);
+  if (elsewhere !== undefined) throw refuse("node", `${elsewhere} has a dataDir of its own, which a fleet with a job cannot have`);
   if (!names.includes(job.node)) throw refuse("node", `no node is called ${job.node}`);
   if (job.chaos === undefined) return;
   for (const group of [job.chaos.kill, job.chaos.stop]) {

@@ -105,11 +105,10 @@ export class FleetDirectory {
   clear(fleet: Fleet): void {
     const known = this.readIfThere()?.nodes.map(({ name }) => name) ?? [];
     for (const name of new Set([...known, ...fleet.nodes.keys()])) rmSync(join(this.path, name), { recursive: true, force: true });
-    for (const { dataDir } of fleet.nodes.values()) if (dataDir !== undefined) rmSync(resolve(dataDir), { recursive: true, force: true });
     for (const name of ["fleet", "job"]) rmSync(join(this.path, name), { force: true });
   }
 
-  /** After `clear` and with the lock released: removes what is left, unless somebody put something else there. */
+  /** After `clear`, the lock still held: removes what is left, unless somebody put something else there. */
   remove(): void {
     for (const name of ["up.lock", "up.pid"]) rmSync(join(this.path, name), { force: true });
     for (const path of [this.path, dirname(this.path)]) {

@@ -22,3 +22,9 @@ export const LINK_SITE = "link";
 export function siteId(peer: PeerId, asked: string): SiteId {
   return `${peer}/${asked}` as SiteId;
 }
+
+/** Position in a multi-hop path: the id of the target list along nested calls, and this call's index in it (0 … 255). */
+export interface Chain {
+  readonly id: ChainId;
+  readonly hop: number;
+}

@@ -3,7 +3,7 @@ import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId, ProgramHash } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
-import type { Chain } from "../flow/program.ts";
+import type { Chain } from "../base/ids.ts";
 import type { LinkedProgram } from "../flow/program-link.ts";
 import type { Failure } from "../flow/definitions.ts";
 import { ROW } from "./rows.ts";

@@ -1,5 +1,5 @@
 import type { Value } from "../base/value.ts";
-import type { ChainId, ProgramHash } from "../base/ids.ts";
+import type { Chain, ProgramHash } from "../base/ids.ts";
 
 /**
  * A program is a compiled flow: immutable plain data (a `Value`), named by the hash of its content. Operations are
@@ -103,12 +103,6 @@ export type Operation = Readonly<
 >;
 
 export type OperationKind = Operation["kind"];
-
-/** Position in a multi-hop path: the id of the target list along nested calls, and this call's index in it. */
-export interface Chain {
-  readonly id: ChainId;
-  readonly hop: number;
-}
 
 /** What a `select` writes, and what a `peer` constant is: whom to ask. Resolved by the engine at the gate. */
 export type Selection = { readonly group: string } | { readonly peer: string };

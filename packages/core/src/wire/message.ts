@@ -1,4 +1,4 @@
-import type { Chain } from "../flow/program.ts";
+import type { Chain } from "../base/ids.ts";
 import type { ChainId, Lineage } from "../base/ids.ts";
 
 /**

@@ -2,7 +2,7 @@ import { assert, unreachable } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
 import type { ChainId } from "../base/ids.ts";
 import { utf8Length } from "../base/utf8.ts";
-import type { Chain } from "../flow/program.ts";
+import type { Chain } from "../base/ids.ts";
 import { HOP_MAX, NAME_BYTES_MAX, PORTS_MAX, REPORTS_MAX, SEALED_BYTES_MAX, VALUE_WIRE_BYTES_MAX } from "./limits.ts";
 import type { CancelBody, EdgeReport, PortPayload, ReplyBody, RequestBody, SealedBody } from "./message.ts";
 import { bytesSize, malformed, messageSize, numberSize, ProtobufReader, ProtobufWriter, switchSize } from "./protobuf.ts";

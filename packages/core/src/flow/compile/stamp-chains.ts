@@ -1,7 +1,8 @@
 import { chainIdFromTargets } from "../../peer/chain-id.ts";
 import { flowInvalid } from "../flow-invalid.ts";
 import { loweredProgram } from "./pass.ts";
-import type { Chain, Operation } from "../program.ts";
+import type { Chain } from "../../base/ids.ts";
+import type { Operation } from "../program.ts";
 import type { Pass } from "./pass.ts";
 
 /** Hops are numbered 0 to 255 (spec/peers.md §3). */

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+
+const root = join(import.meta.dirname, "..");
+
+/** Core's folders in the order in which data flows: each may import those before it, and itself. */
+const CORE_ORDER = ["base", "peer", "wire", "flow", "engine", "snapshot", "driver.ts", "mod.ts"];
+/** What each package may import of the others. */
+const PACKAGES: Record<string, readonly string[]> = {
+  "packages/core": [],
+  "packages/host": ["@holdfast/core"],
+  "packages/cli": ["@holdfast/core", "@holdfast/host"],
+  examples: ["holdfast"],
+};
+/** What core may import from outside; its peer components nothing at all. */
+const CORE_LIBRARIES = ["cborg", "@noble/hashes", "@standard-schema/spec"];
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+}
+
+function importsOf(folder: string): Import[] {
+  const files = globSync(`${folder}/**/*.ts`, { cwd: root, exclude: (name) => name === "node_modules" || name === "dist" });
+  return files.filter((file) => !file.endsWith(".test.ts") && !file.includes("/testing/")).flatMap((file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    const found = text.matchAll(/^(?:import|export)\s(?:[^"();]*?\sfrom\s+)?"([^"]+)";/gm);
+    return [...found].map(([, target]) => ({ file, target: target as string }));
+  });
+}
+
+test("layers: the folders of core import only what lies before them", () => {
+  const imports = importsOf("packages/core/src");
+  assert.ok(imports.length > 200, `the scan finds core's imports (found ${imports.length})`);
+  for (const { file, target } of imports) {
+    if (!target.startsWith(".")) continue;
+    const from = relative("packages/core/src", file).split("/")[0] as string;
+    const to = relative("packages/core/src", join(dirname(file), target)).split("/")[0] as string;
+    assert.ok(CORE_ORDER.includes(from) && CORE_ORDER.includes(to), `${file} → ${target}: a folder without a place in the order`);
+    assert.ok(CORE_ORDER.indexOf(to) <= CORE_ORDER.indexOf(from), `${file} imports ${target}, against the order ${CORE_ORDER.join(" → ")}`);
+  }
+});
+
+test("layers: core needs a CBOR library and a hash, its peer components neither", () => {
+  for (const { file, target } of importsOf("packages/core/src")) {
+    if (target.startsWith(".")) continue;
+    assert.ok(CORE_LIBRARIES.some((library) => target === library || target.startsWith(`${library}/`)), `${file} imports ${target}`);
+    assert.ok(!file.startsWith("packages/core/src/peer/"), `${file} imports ${target}: the peer components depend on nothing`);
+  }
+});
+
+test("layers: packages import only what lies below them", () => {
+  for (const [folder, allowed] of Object.entries(PACKAGES)) {
+    const imports = importsOf(folder);
+    assert.ok(imports.length > 0, `the scan finds the imports of ${folder}`);
+    for (const { file, target } of imports) {
+      const ours = target === "holdfast" || target.startsWith("holdfast/") || target.startsWith("@holdfast/");
+      if (ours) assert.ok(allowed.some((name) => target === name || target.startsWith(`${name}/`)), `${file} imports ${target}`);
+      if (!target.startsWith(".")) continue;
+      assert.ok(!relative(folder, join(dirname(file), target)).startsWith(".."), `${file} reaches out of ${folder}: ${target}`);
+    }
+  }
+});

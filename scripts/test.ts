@@ -1,0 +1,17 @@
+/** `npm test`: the check, then every test. Arguments, if any, are the test files to run instead of all. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+const given = process.argv.slice(2);
+const env = { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "compile") };
+
+function run(args: readonly string[]): void {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit", env });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (given.length === 0) run(["scripts/check.ts"]);
+const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts"];
+// Two at a time: the tests of processes, sockets and disks take their share of the machine.
+run(["--conditions=holdfast-source", "--test", "--test-concurrency=2", "--test-timeout=300000", ...files]);
