@@ -121,7 +121,7 @@ export class SupervisedNode {
     const now = Math.round(performance.now() * NS_PER_MS);
     if (this.state === "running" && livedMs >= SETTLED_MS) this.#backoff.recordSuccess(name);
     this.#backoff.recordFailure(name, now);
-    const restartInMs = Math.ceil(this.#backoff.remainingCooldown(name, now) / NS_PER_MS);
+    const restartInMs = Math.ceil(Math.max(0, this.#backoff.retryAt(name) - now) / NS_PER_MS);
     this.state = "waiting";
     this.#restart = setTimeout(() => this.start(), restartInMs);
     this.#options.onEvent({ kind: "died", node: name, how: signal ?? `exit status ${String(code)}`, restartInMs });

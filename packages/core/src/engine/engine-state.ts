@@ -134,6 +134,8 @@ export class EngineState {
   effects: Effect[] = [];
   /** A peer's state changed so that parked gates and waiting requests may go on. */
   peersChanged = false;
+  /** Peers that began to fail in this turn: what they had accepted may be asked of others. */
+  readonly failingPeers = new Set<Peer>();
   readonly parkedGates = new Set<Command>();
 
   readonly #programs = new Map<ProgramHash, ProgramRow>();
@@ -326,6 +328,7 @@ export class EngineState {
     if (healthy) this.peersChanged = true;
     if (transition === "went-down") {
       peer.counts.downs++;
+      this.failingPeers.add(peer);
       this.publish("peer-down", peer.id, { name: peer.name, cause: event });
     } else if (transition === "came-up") this.publish("peer-up", peer.id, { name: peer.name });
   }

@@ -116,6 +116,7 @@ export class Engine {
     if (this.#ingress.length >= HIGH_WATER) this.#sendNotices();
     this.#drainIngress();
     this.#fireTimers();
+    this.#requests.reconsiderFailing();
     if (state.peersChanged) {
       state.peersChanged = false;
       this.#executor.retryGates();

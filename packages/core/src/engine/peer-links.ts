@@ -167,13 +167,15 @@ export class PeerLinks {
     link.receiveReady = peer.session.peerLineage === hello.lineage && peer.session.peerEpoch === hello.epoch;
     for (const address of hello.addresses.slice(0, ADDRESSES_MAX)) if (peer.learnAddress(address)) state.touchPeer(peer);
     if (verdict.kind === "behind") return;
+    const first = !link.sendReady;
     if (verdict.kind === "restarted") {
+      // Nothing of the new epoch may leave before the Hello that announces it.
+      link.sendReady = false;
       if (verdict.lineageChanged) state.publish("lineage-changed", peer.id, { name: peer.name });
       this.#listener.streamLost(peer, verdict.lost, verdict.lineageChanged ? "the peer lost its history" : "the peer ended the session");
       this.#sendHello(peer);
     }
     this.#listener.acknowledged(peer, verdict.acknowledged);
-    const first = !link.sendReady;
     link.sendReady = true;
     if (first) {
       state.publish("link-up", peer.id, { name: peer.name, incarnation: hello.incarnation });
@@ -397,6 +399,7 @@ export class PeerLinks {
     state.peersChanged = true;
     const details: Value = { name: peer.name, phi: transition.to === "live" ? 0 : transition.phi };
     state.publish(verdict === "live" ? "site-live" : verdict === "down" ? "site-down" : "site-suspect", peer.id, details);
+    if (verdict === "down") state.failingPeers.add(peer);
     if (verdict === "down" && peer.link !== null) {
       this.#dropLink(peer, "stale");
       this.dialIfNeeded(peer);

@@ -118,6 +118,7 @@ export class Requests implements StreamListener {
 
   windowOpened(peer: Peer): void {
     const state = this.#state;
+    if (state.parkedGates.size > 0) state.peersChanged = true; // one-way sends wait there
     while (peer.queue.length > 0 && peer.session.admitsRequest) {
       const command = peer.queue.shift() as Command;
       const execution = state.executions.get(command.execution);
@@ -148,6 +149,17 @@ export class Requests implements StreamListener {
     for (const attempt of command.attempts) this.#release(command, attempt, true);
     command.attempts.length = 0;
     this.#state.removeCommand(command);
+  }
+
+  /** Looks at once at everything that was asked of peers which have just begun to fail. */
+  reconsiderFailing(): void {
+    const { failingPeers, commands } = this.#state;
+    if (failingPeers.size === 0) return;
+    for (const command of [...commands.values()]) {
+      const affected = command.attempts.some((attempt) => failingPeers.has(this.#state.peer(attempt.peer)));
+      if (affected) this.handleBudgetTimer(command);
+    }
+    failingPeers.clear();
   }
 
   handleBudgetTimer(command: Command): void {

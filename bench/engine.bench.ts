@@ -1,0 +1,15 @@
+/**
+ * The engine's figures of issue 2, "Speed and memory": envelopes, durable operations, calls, start.
+ * Each stands beside its comparison from the same run.
+ */
+import { measureEnvelopes } from "./engine/envelopes.ts";
+import type { BenchOptions, Figure } from "./harness.ts";
+
+export async function run(options: BenchOptions): Promise<readonly Figure[]> {
+  const figures: Figure[] = [];
+  for (const measure of [measureEnvelopes]) {
+    options.note(measure.name);
+    figures.push(...(await measure(options)));
+  }
+  return figures;
+}
