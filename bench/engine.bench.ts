@@ -2,12 +2,14 @@
  * The engine's figures of issue 2, "Speed and memory": envelopes, durable operations, calls, start.
  * Each stands beside its comparison from the same run.
  */
+import { measureCalls } from "./engine/calls.ts";
+import { measureDurable } from "./engine/durable.ts";
 import { measureEnvelopes } from "./engine/envelopes.ts";
 import type { BenchOptions, Figure } from "./harness.ts";
 
 export async function run(options: BenchOptions): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
-  for (const measure of [measureEnvelopes]) {
+  for (const measure of [measureEnvelopes, measureDurable, measureCalls]) {
     options.note(measure.name);
     figures.push(...(await measure(options)));
   }

@@ -76,7 +76,7 @@ export class TermCounter {
     const text = Buffer.from(this.#arena.buffer);
     for (let id = 0; id < this.#size; id++) {
       yield {
-        term: text.latin1Slice(this.#starts[id], this.#starts[id + 1]),
+        term: text.toString("latin1", this.#starts[id], this.#starts[id + 1]),
         occurrences: this.#occurrences[id] as number,
         documents: this.#documents[id] as number,
       };

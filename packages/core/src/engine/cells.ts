@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
-import { ROW } from "./rows.ts";
+import { ROW, type Encoded } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Journal, Row } from "./journal.ts";
 
@@ -81,6 +81,12 @@ class Partition {
     return encodeValue(flat);
   }
 
+  /** All cells as one first segment, in the order of their keys. */
+  capture(): Encoded {
+    const keys = [...this.cells.keys()].sort();
+    return [`${this.#prefix}0`, encodeValue(keys.flatMap((key) => [key, this.cells.get(key) as Value]))];
+  }
+
   /** Segments come in ascending order of their numbers. */
   restoreSegment(number: number, bytes: Uint8Array): void {
     const key = `${this.#prefix}${number}`;
@@ -146,6 +152,11 @@ export class CellTable {
     for (const partition of this.#partitions) yield* partition.cells;
   }
 
+  /** What `restoreSegment` takes, one full segment a partition; changes nothing. */
+  *capture(): Iterable<Encoded> {
+    for (const partition of this.#partitions) if (partition.cells.size > 0) yield partition.capture();
+  }
+
   #partitionOf(key: string): Partition {
     // FNV-1a over the code units: any even spread will do, as long as it never changes.
     let hash = 0x811c9dc5;
@@ -169,6 +180,11 @@ export class Cells {
 
   get names(): Iterable<string> {
     return this.#tables.keys();
+  }
+
+  /** All cells as rows of the family `cells/`; changes nothing. */
+  *capture(): Iterable<Encoded> {
+    for (const table of this.#tables.values()) yield* table.capture();
   }
 
   /** Rows of the family `cells/`, in any order. */

@@ -207,6 +207,11 @@ export class EngineState {
     return row;
   }
 
+  /** Rows of the programs that live executions use. */
+  *programRows(): Iterable<Row> {
+    for (const row of this.#programs.values()) if (row.users > 0) yield row;
+  }
+
   // ── executions and commands ──
 
   get executionsFull(): boolean {
@@ -219,31 +224,26 @@ export class EngineState {
 
   /** Called for an execution that outlives its first turn: from now on the store knows it. */
   keepExecution(execution: Execution): void {
-    const row = this.#programs.get(execution.program.hash);
-    assert(row !== undefined, "a running program is known");
-    if (row.users++ === 0) {
-      row.removed = false;
-      this.journal.touch(row);
-      for (const child of execution.program.program.children) this.#keepChild(child);
-    }
+    this.#keepProgram(execution.program.hash);
     this.journal.touch(execution);
     if (execution.deadlineAt !== "never") this.timers.set("execution-deadline", execution, execution.deadlineAt);
     execution.kept = true;
   }
 
-  #keepChild(hash: ProgramHash): void {
+  /** Stores the program and, all the way down, those that its maps run: an execution must find them after an update of the code. */
+  #keepProgram(hash: ProgramHash): void {
     this.programByAddress(hash);
     const row = this.#programs.get(hash);
-    assert(row !== undefined, "a child's program is known");
-    // A child's program stays as long as the node runs it by hash: it is small, and its parent names it.
-    if (row.users++ === 0) this.journal.touch(row);
+    assert(row !== undefined, "a running program, and its children's, are known");
+    if (row.users++ > 0) return;
+    row.removed = false;
+    if (!row.persisted) this.journal.touch(row);
+    for (const child of row.linked.program.children) this.#keepProgram(child);
   }
 
   /** Takes a restored execution in, with its program. */
   adoptExecution(execution: Execution): void {
-    const row = this.#programs.get(execution.program.hash);
-    assert(row !== undefined, "a restored execution's program was restored before it");
-    if (row.users++ === 0) for (const child of execution.program.program.children) this.#keepChild(child);
+    this.#keepProgram(execution.program.hash);
     this.addExecution(execution);
   }
 
@@ -254,16 +254,14 @@ export class EngineState {
     this.timers.clearAll(execution);
     for (const row of execution.extraRows()) this.journal.remove(row);
     this.journal.remove(execution);
-    const program = this.#programs.get(execution.program.hash);
-    if (program !== undefined && --program.users === 0) {
-      this.journal.remove(program);
-      for (const child of execution.program.program.children) this.#dropChild(child);
-    }
+    this.#dropProgram(execution.program.hash);
   }
 
-  #dropChild(hash: ProgramHash): void {
+  #dropProgram(hash: ProgramHash): void {
     const row = this.#programs.get(hash);
-    if (row !== undefined && --row.users === 0) this.journal.remove(row);
+    if (row === undefined || --row.users > 0) return;
+    this.journal.remove(row);
+    for (const child of row.linked.program.children) this.#dropProgram(child);
   }
 
   get commandsFull(): boolean {

@@ -81,6 +81,7 @@ export class Engine {
    */
   restore(rows: readonly Encoded[], now: number, wallMs: number): RestoreReport {
     const report = restoreRows(this.state, rows);
+    this.#frontierWasStored = this.state.frontier.persisted;
     this.#startClock(now, wallMs);
     this.state.journal.touch(this.state.node);
     this.state.pausedNs = elapsedNs(now, report.awakeAtCommit);
@@ -91,6 +92,7 @@ export class Engine {
       const execution = this.state.executions.get(command.execution);
       if (execution !== undefined && !command.ended) this.#executor.resume(command, execution);
     }
+    for (const execution of this.state.executions.values()) this.#executor.resumeMaps(execution);
     for (const peer of this.state.peers.values()) this.#links.dialIfNeeded(peer);
     this.state.publish("restored", null, { incarnation: this.state.identity.incarnation, executions: this.state.executions.size });
     return report;

@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import { decodeValue, encodeValue } from "../base/value-codec.ts";
+import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId, ProgramHash } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
@@ -39,7 +39,19 @@ export interface MapProgress {
 }
 
 /** Values larger than this get rows of their own, so that an execution's row stays small. */
-const INLINE_BYTES_MAX = 1024;
+export const INLINE_BYTES_MAX = 1024;
+
+/** Keys of an execution's value rows begin with this. Its id may hold slashes of its own, which must not end it early. */
+export function slotPrefix(id: string): string {
+  return `${ROW.slot}${id.replaceAll("%", "%25").replaceAll("/", "%2F")}/`;
+}
+
+/** The execution that a value row belongs to, and which value it is: a slot, or `operation/item` of a map. */
+export function parseSlotKey(key: string): { readonly id: ExecutionId; readonly value: string } {
+  const slash = key.indexOf("/", ROW.slot.length);
+  const id = key.slice(ROW.slot.length, slash).replaceAll("%2F", "/").replaceAll("%25", "%") as ExecutionId;
+  return { id, value: key.slice(slash + 1) };
+}
 
 /** A slot's value, or a map item's result, in a row of its own. */
 class ValueRow implements Row {
@@ -185,13 +197,12 @@ export class Execution implements Row, TimerSubject {
         continue;
       }
       const bytes = this.bytesOf(slot);
-      slots.push(bytes.length <= INLINE_BYTES_MAX ? bytes : this.#outline(`${ROW.slot}${this.id}/${slot}`, bytes, journal));
+      slots.push(bytes.length <= INLINE_BYTES_MAX ? bytes : this.#outline(`${slotPrefix(this.id)}${slot}`, () => bytes, journal));
     }
     const maps: Value[] = [];
     for (const [operation, map] of this.maps) {
       for (const [item, value] of map.results) {
-        const key = `${ROW.slot}${this.id}/${operation}/${item}`;
-        if (!this.#rows.has(key)) this.#outline(key, encodeValue(value), journal);
+        this.#outline(`${slotPrefix(this.id)}${operation}/${item}`, () => encodeValue(value), journal);
       }
       maps.push([operation, map.next, map.settled, map.failed, map.folded, [...map.inFlight].map(([id, item]) => [id, item])]);
     }
@@ -237,16 +248,16 @@ export class Execution implements Row, TimerSubject {
         inFlight: new Map(), results: new Map(),
       };
       for (const pair of map.lists()) progress.inFlight.set(pair.whole() as CommandId, pair.whole());
-      const prefix = `${ROW.slot}${id}/${operation}/`;
+      const prefix = `${slotPrefix(id)}${operation}/`;
       for (const [key, value] of extra) {
-        if (!key.startsWith(prefix)) continue;
-        progress.results.set(Number(key.slice(prefix.length)), decodeValue(value));
-        execution.#restoreRow(key, value);
+        if (key.startsWith(prefix)) progress.results.set(Number(key.slice(prefix.length)), RowReader.valueOf(key, value));
       }
       execution.maps.set(operation, progress);
     }
     for (const pair of reader.lists()) execution.events.set(pair.text(), pair.any());
     reader.end();
+    // Also results of a map that has ended: they stay until the execution goes, and must go with it.
+    for (const [key, value] of extra) execution.#restoreRow(key, value);
     execution.persisted = true;
     execution.kept = true;
     return execution;
@@ -258,12 +269,11 @@ export class Execution implements Row, TimerSubject {
     slots.forEach((stored, slot) => {
       if (stored === null) return;
       if (stored === false) return void this.#dead.add(slot);
-      const key = `${ROW.slot}${this.id}/${slot}`;
+      const key = `${slotPrefix(this.id)}${slot}`;
       const bytes = stored === true ? extra.get(key) : stored;
       reader.check(bytes instanceof Uint8Array, `the value of slot ${slot}`);
-      if (stored === true) this.#restoreRow(key, bytes as Uint8Array);
       this.#bytes[slot] = bytes as Uint8Array;
-      this.values[slot] = decodeValue(bytes as Uint8Array);
+      this.values[slot] = RowReader.valueOf(stored === true ? key : this.key, bytes as Uint8Array);
       filled.add(slot);
     });
     this.program.operations.forEach((operation, index) => {
@@ -272,12 +282,11 @@ export class Execution implements Row, TimerSubject {
     });
   }
 
-  #outline(key: string, bytes: Uint8Array, journal: Journal): true {
-    if (!this.#rows.has(key)) {
-      const row = new ValueRow(key, bytes);
-      this.#rows.set(key, row);
-      journal.touch(row);
-    }
+  #outline(key: string, bytesOf: () => Uint8Array, journal: Journal): true {
+    let row = this.#rows.get(key);
+    if (row === undefined) this.#rows.set(key, (row = new ValueRow(key, bytesOf())));
+    // Not only the first time: whoever encoded it before may have had another journal.
+    if (!row.persisted) journal.touch(row);
     return true;
   }
 

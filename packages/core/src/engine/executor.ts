@@ -114,6 +114,7 @@ export class Executor implements RequestListener {
     const state = this.#state;
     const operation = execution.program.operations[index] as Operation;
     const { values } = execution;
+    if (this.#lacksDefinition(operation)) return this.#parkGate(execution, index, undefined); // `parkMissing`: until a start that has it
     switch (operation.kind) {
       case "constant": return this.#complete(execution, index, [operation.value]);
       case "select": return this.#complete(execution, index, [{ group: operation.group }]);
@@ -447,6 +448,11 @@ export class Executor implements RequestListener {
     }
   }
 
+  /** After a restart: a map that a full table stopped goes on with the next turn. */
+  resumeMaps(execution: Execution): void {
+    if (execution.maps.size > 0) this.#stalledMaps.set(execution, new Set(execution.maps.keys()));
+  }
+
   // ── inside ──
 
   #startHost(command: Command, execution: Execution, probe: boolean): void {
@@ -463,9 +469,21 @@ export class Executor implements RequestListener {
     });
   }
 
+  #lacksDefinition(operation: Operation): boolean {
+    const { pure, host } = this.#state.definitions;
+    switch (operation.kind) {
+      case "pure": case "update": return !pure.has(operation.fn);
+      case "host": return !host.has(operation.fn);
+      case "map": return operation.into.some(({ entries, fold }) => !pure.has(entries) || !pure.has(fold));
+      default: return false;
+    }
+  }
+
   #callPure(name: string, args: readonly Value[]): { value: Value } | { failure: Failure } {
     const definition = this.#state.definitions.pure.get(name);
-    assert(definition !== undefined, "a linked program's functions are registered");
+    if (definition === undefined) { // `parkMissing`, and a map that was already running
+      return { failure: { code: "DEFINITION_MISSING", message: `${name} is not registered.`, at: [], details: null } };
+    }
     try {
       const value: unknown = (definition.fn as (...args: readonly Value[]) => unknown)(...args);
       checkValue(value);

@@ -1,6 +1,6 @@
 import { encodeValue } from "../base/value-codec.ts";
 import { ROW } from "./rows.ts";
-import type { Execution } from "./execution.ts";
+import { STATUS, type Execution } from "./execution.ts";
 import type { Row } from "./journal.ts";
 
 /** Operations that have all their inputs, first in, first out. What a turn leaves over waits here, durably, for the next. */
@@ -38,7 +38,9 @@ export class Frontier implements Row {
     const entries: [string, number][] = [];
     for (let at = this.#head; at < this.#executions.length; at++) {
       const execution = this.#executions[at] as Execution;
-      if (!execution.ended) entries.push([execution.id, this.#operations[at] as number]);
+      const operation = this.#operations[at] as number;
+      // A race may have cancelled it since it was queued.
+      if (!execution.ended && execution.status[operation] === STATUS.ready) entries.push([execution.id, operation]);
     }
     return encodeValue([entries]);
   }

@@ -92,6 +92,7 @@ export class Peer implements Row, TimerSubject {
 
   /** The site of one flow asked of this peer. */
   site(flow: string): SiteId {
+    if (flow === LINK_SITE) return this.linkSite;
     let site = this.#sites.get(flow);
     if (site === undefined) {
       site = siteId(this.id, flow);
@@ -119,7 +120,8 @@ export class Peer implements Row, TimerSubject {
   encode(): Uint8Array {
     const { health, backoff } = this.hard;
     return encodeValue([
-      [...this.addresses], [...this.references].sort(), this.siteVerdict,
+      // A link does not survive the process, so neither does its reference.
+      [...this.addresses], [...this.references].filter((reason) => reason !== "link").sort(), this.siteVerdict,
       health === undefined ? null : [health.consecutiveFailures, health.lastEvent, health.down],
       backoff === undefined ? null
         : [backoff.attempts, backoff.lastAttempt, backoff.nextRetry, backoff.failedAt, backoff.advisedUntil],

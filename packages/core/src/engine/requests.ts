@@ -65,6 +65,12 @@ export class Requests implements StreamListener {
 
   /** After a restart: puts attempts back where they stood. */
   resume(command: Command): void {
+    if (command.attempts.length === 0) { // they went with the history that an operator gave up
+      this.#state.removeCommand(command);
+      const details = { peers: [...command.failedPeers.keys()] };
+      const message = "The call may or may not have run: this node's history was given up.";
+      return this.#listener.requestFailed(command, { code: "OUTCOME_UNKNOWN", message, at: [], details });
+    }
     for (const attempt of command.attempts) {
       const peer = this.#state.peer(attempt.peer);
       peer.inFlight++;

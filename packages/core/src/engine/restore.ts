@@ -2,12 +2,13 @@ import { RuntimeError } from "../base/errors.ts";
 import { Random, type RandomState } from "../base/random.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { CommandId, ExecutionId, PeerId, ProgramHash } from "../base/ids.ts";
-import { linkProgram, missingDefinitions, type LinkedProgram } from "../flow/program-link.ts";
+import { programHash } from "../flow/program-hash.ts";
+import { LinkedProgram, missingDefinitions } from "../flow/program-link.ts";
 import { validateProgram } from "../flow/validate-program.ts";
 import type { Program } from "../flow/program.ts";
 import { Command } from "./command.ts";
 import type { EngineState } from "./engine-state.ts";
-import { Execution, STATUS } from "./execution.ts";
+import { Execution, parseSlotKey, STATUS } from "./execution.ts";
 import { FinishedExecution } from "./finished-executions.ts";
 import { Peer } from "./peer.ts";
 import { RowReader } from "./row-reader.ts";
@@ -54,6 +55,16 @@ export function readNodeRow(bytes: Uint8Array): StoredNode {
   return stored;
 }
 
+/** Whatever goes wrong while one row is read is that row's damage. */
+function naming<T>(part: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof RuntimeError && cause.code === "SNAPSHOT_INVALID" && cause.details["part"] !== undefined && String(cause.details["part"]).includes("/")) throw cause;
+    throw new RuntimeError("SNAPSHOT_INVALID", { part, reason: (cause as Error).message }, { cause });
+  }
+}
+
 /** Rows by family, so that each part is restored after what it refers to. An unknown family is an error. */
 function sortByFamily(rows: readonly Encoded[]): Map<string, Encoded[]> {
   const families = new Map<string, Encoded[]>(Object.values(ROW).map((family) => [family, []]));
@@ -69,34 +80,41 @@ function sortByFamily(rows: readonly Encoded[]): Map<string, Encoded[]> {
 
 /** Fills an empty state from rows. Throws before anything runs; a state that it threw on must not be used. */
 export function restoreRows(state: EngineState, rows: readonly Encoded[]): RestoreReport {
+  const nodeRow = rows.find(([key]) => key === ROW.node)?.[1];
+  if (nodeRow === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: "node", reason: "missing" });
+  const stored = readNodeRow(nodeRow);
   const families = sortByFamily(rows);
   const of = (family: string): readonly Encoded[] => families.get(family) ?? [];
   const one = (family: string): Uint8Array | undefined => of(family)[0]?.[1];
-
-  const nodeRow = one(ROW.node);
-  if (nodeRow === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: "node", reason: "missing" });
-  const stored = readNodeRow(nodeRow);
   if (stored.peer !== state.identity.peer) throw new RuntimeError("STORE_FOREIGN", { found: stored.peer, expected: state.identity.peer });
   state.node.persisted = true;
   state.nextCommand = stored.nextCommand;
   state.nextExecution = stored.nextExecution;
   state.random = Random.restore(stored.random);
+  state.now = stored.now;
+  state.pausedNs = stored.pausedNs;
+  state.wallMs = stored.wallMs;
   for (const [name, count] of stored.counters) state.counters.set(name, count);
 
   restorePolicy(state, one(ROW.policy));
   restorePeers(state, of(ROW.peer), of(ROW.session), of(ROW.outbox));
   restoreSoftState(state, [...of(ROW.soft), ...of(ROW.priors)]);
-  for (const peer of state.peers.values()) applyHard(state, peer);
+  for (const peer of state.peers.values()) naming(peer.key, () => applyHard(state, peer));
   state.cells.restore(of(ROW.cells));
   state.finished.restore(of(ROW.result).map(([key, bytes]) => FinishedExecution.restore(key.slice(ROW.result.length) as ExecutionId, bytes)));
 
   const programs = restorePrograms(state, of(ROW.program));
   restoreExecutions(state, programs, of(ROW.execution), of(ROW.slot));
   const awake = Math.max(0, stored.now - stored.pausedNs);
-  for (const [key, bytes] of of(ROW.command)) {
+  const commands = of(ROW.command).map(([key, bytes]) => {
     const command = Command.restore(Number(key.slice(ROW.command.length)) as CommandId, bytes, awake);
-    state.commands.set(command.id, command);
-  }
+    if (command.key !== key || command.id >= state.nextCommand) {
+      throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a number that was never given" });
+    }
+    return command;
+  });
+  // In the order in which they came to be: requests that wait for a peer's window keep their turn.
+  for (const command of commands.sort((a, b) => a.id - b.id)) state.commands.set(command.id, command);
   restoreFrontier(state, one(ROW.frontier));
   const bus = one(ROW.bus);
   if (bus !== undefined) state.bus.restore(bus);
@@ -127,13 +145,13 @@ function restorePeers(state: EngineState, peers: readonly Encoded[], sessions: r
   const sessionOf = new Map<PeerId, Session>();
   for (const [key, bytes] of sessions) {
     const id = key.slice(ROW.session.length) as PeerId;
-    sessionOf.set(id, Session.restore(id, bytes, outboxOf.get(id) ?? []));
+    sessionOf.set(id, naming(key, () => Session.restore(id, bytes, outboxOf.get(id) ?? [])));
     outboxOf.delete(id);
   }
   if (outboxOf.size > 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "outbox", reason: "an outbox without its session" });
   for (const [key, bytes] of peers) {
     const id = key.slice(ROW.peer.length) as PeerId;
-    state.peers.set(id, Peer.restore(id, bytes, sessionOf.get(id) ?? new Session(id)));
+    state.peers.set(id, naming(key, () => Peer.restore(id, bytes, sessionOf.get(id) ?? new Session(id))));
     sessionOf.delete(id);
   }
   for (const [id, session] of sessionOf) state.peers.set(id, new Peer(id, session));
@@ -141,7 +159,6 @@ function restorePeers(state: EngineState, peers: readonly Encoded[], sessions: r
 
 /** Hands the stored health and cooldown to the components, and the detector the verdict last announced. */
 function applyHard(state: EngineState, peer: Peer): void {
-  peer.references.delete("link");
   const { health, backoff } = peer.hard;
   if (health !== undefined) state.governor.restoreHealth(peer.id, health);
   if (backoff !== undefined) state.backoff.restoreState(peer.id, backoff);
@@ -154,7 +171,7 @@ function applyHard(state: EngineState, peer: Peer): void {
 function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: ProgramHash) => LinkedProgram {
   const missing = new Set<string>();
   const programs: [Program, ProgramHash][] = rows.map(([key, bytes]) => {
-    return [validateProgram(decodeValue(bytes)), key.slice(ROW.program.length) as ProgramHash];
+    return [naming(key, () => validateProgram(decodeValue(bytes))), key.slice(ROW.program.length) as ProgramHash];
   });
   for (const [program] of programs) for (const name of missingDefinitions(program, state.definitions)) missing.add(name);
   if (missing.size > 0 && !state.options.parkMissing) {
@@ -162,8 +179,8 @@ function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: P
   }
   const linked = new Map<ProgramHash, LinkedProgram>();
   for (const [program, hash] of programs) {
-    if (missingDefinitions(program, state.definitions).length > 0) continue;
-    const one = linkProgram(program, state.definitions);
+    // `parkMissing`: what lacks a definition is linked all the same; its operations park when their turn comes.
+    const one = naming(ROW.program + hash, () => new LinkedProgram(program, programHash(program), state.definitions));
     if (one.hash !== hash) throw new RuntimeError("SNAPSHOT_INVALID", { part: `program/${hash}`, reason: "its content has another hash" });
     linked.set(hash, state.addProgram(one, true).linked);
   }
@@ -177,27 +194,19 @@ function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: P
 function restoreExecutions(
   state: EngineState, programOf: (hash: ProgramHash) => LinkedProgram, rows: readonly Encoded[], slots: readonly Encoded[],
 ): void {
-  // Slot rows are named by their execution, whose id may hold slashes of its own: the last parts are numbers.
   const slotsOf = new Map<string, Map<string, Uint8Array>>();
   const ids = new Set(rows.map(([key]) => key.slice(ROW.execution.length)));
   for (const [key, bytes] of slots) {
-    const id = ownerOf(key.slice(ROW.slot.length), ids);
-    if (id === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a slot without its execution" });
+    const { id } = parseSlotKey(key);
+    if (!ids.has(id)) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a slot without its execution" });
     const own = slotsOf.get(id) ?? new Map<string, Uint8Array>();
     slotsOf.set(id, own.set(key, bytes));
   }
   for (const [key, bytes] of rows) {
     const id = key.slice(ROW.execution.length) as ExecutionId;
-    const execution = Execution.restore(id, bytes, slotsOf.get(id) ?? new Map(), programOf);
+    const execution = naming(key, () => Execution.restore(id, bytes, slotsOf.get(id) ?? new Map(), programOf));
     state.adoptExecution(execution);
   }
-}
-
-function ownerOf(rest: string, ids: ReadonlySet<string>): string | undefined {
-  for (let at = rest.lastIndexOf("/"); at > 0; at = rest.lastIndexOf("/", at - 1)) {
-    if (ids.has(rest.slice(0, at))) return rest.slice(0, at);
-  }
-  return undefined;
 }
 
 function restoreFrontier(state: EngineState, bytes: Uint8Array | undefined): void {

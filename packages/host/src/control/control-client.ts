@@ -95,7 +95,7 @@ export class ControlClient implements Disposable {
   }
 
   #handleAnswer(answer: ControlAnswer): void {
-    if (answer.id === null) throw new ControlError(answer.error);
+    if (answer.id === null) throw new ControlError((answer as { readonly error: ControlFault }).error);
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     if ("error" in answer) waiting?.refuse(new ControlError(answer.error));
@@ -104,9 +104,10 @@ export class ControlClient implements Disposable {
 
   #end(error: Error): void {
     if (this.#ended !== undefined) return;
-    this.#ended = error instanceof ControlError ? error : new RuntimeError("NODE_UNREACHABLE", { reason: error.message }, { cause: error });
+    const ended = error instanceof ControlError ? error : new RuntimeError("NODE_UNREACHABLE", { reason: error.message }, { cause: error });
+    this.#ended = ended;
     this.#socket.destroy();
-    for (const { refuse } of this.#waiting.values()) refuse(this.#ended);
+    for (const { refuse } of this.#waiting.values()) refuse(ended);
     this.#waiting.clear();
   }
 }

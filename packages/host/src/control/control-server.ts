@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { BugError, RuntimeError } from "@holdfast/core";
+import { ExecutionFailure } from "../execution-failure.ts";
 import { claimControlPath } from "./control-path.ts";
 import {
   encodeControlLine, EXECUTION_FAILED, parseControlLine, RANGE_BYTES_MAX, RANGE_PAIRS_MAX, SNAPSHOT_PIECE_BYTES, tagged,
@@ -8,7 +9,7 @@ import {
 import { LineReader } from "./line-reader.ts";
 import type { Socket } from "node:net";
 import type { Value } from "@holdfast/core";
-import type { ExecutionFailureLike, Node } from "../node-api.ts";
+import type { Node } from "../node-api.ts";
 import type { ControlAnswer, ControlFault, ControlMethod, ControlRequest, ParamsOf, ResultOf } from "./control-protocol.ts";
 
 /** Requests of one connection that are waited for; far more than any tool of ours asks at once. */
@@ -152,14 +153,10 @@ function parseRequest(line: string): ControlRequest {
 function faultOf(error: unknown): ControlFault {
   if (error instanceof BugError) throw error;
   if (error instanceof RuntimeError) return { code: error.code, message: error.message, details: plain(error.details) };
-  if (isExecutionFailure(error)) {
+  if (error instanceof ExecutionFailure) {
     return { code: EXECUTION_FAILED, message: error.message, details: { execution: error.execution, failure: error.failure } };
   }
   return { code: "CONTROL_FAILED", message: (error as Error).message, details: null };
-}
-
-function isExecutionFailure(error: unknown): error is ExecutionFailureLike {
-  return error instanceof Error && "failure" in error && "execution" in error;
 }
 
 /** Details are for people; what is no value is told as text. */

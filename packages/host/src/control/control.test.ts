@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { RuntimeError } from "@holdfast/core";
+import { ExecutionFailure } from "../execution-failure.ts";
 import { ControlClient } from "./control-client.ts";
 import { findControlPath } from "./control-path.ts";
 import { encodeControlLine, parseControlLine } from "./control-protocol.ts";
@@ -37,7 +38,7 @@ function fakeNode(): Node {
     },
     result: (id: string, { signal }: { signal: AbortSignal }) => id === "forever"
       ? new Promise((_, refuse) => signal.addEventListener("abort", () => refuse(new Error("aborted"))))
-      : Promise.reject(Object.assign(new Error("failed"), { failure, execution: id })),
+      : Promise.reject(new ExecutionFailure(id, failure)),
     cells: () => ({
       size: cells.length,
       get: (key: string) => cells.find(([known]) => known === key)?.[1],

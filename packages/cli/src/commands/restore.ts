@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { RuntimeError } from "@holdfast/core";
+import { restoreNode } from "@holdfast/host";
+import { FleetDirectory } from "../fleet/fleet-directory.ts";
+
+export interface RestoreOptions {
+  readonly data?: string;
+  readonly newLineage?: boolean;
+}
+
+export async function restore(node: string, file: string | undefined, { data, newLineage = false }: RestoreOptions): Promise<void> {
+  if (file === undefined && !newLineage) {
+    throw new RuntimeError("OPTION_INVALID", { reason: "without a snapshot there is nothing to restore, unless the history is given up: --new-lineage" });
+  }
+  const { directory } = FleetDirectory.find(data).node(node);
+  const snapshot = file === undefined ? {} : { snapshot: readSnapshotFile(file) };
+  await restoreNode(directory, { ...snapshot, newLineage });
+  console.log(`${node} is restored${newLineage ? ", with a new lineage" : ""}`);
+}
+
+function readSnapshotFile(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new RuntimeError("OPTION_INVALID", { file, reason: (error as Error).message }, { cause: error });
+  }
+}
