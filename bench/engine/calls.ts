@@ -36,7 +36,7 @@ export async function measureCalls(options: BenchOptions): Promise<Figure[]> {
     call: () => timed(calls, "call", plain.call),
     bare: () => timed(calls, "bare", bare.ask),
     durable: () => timed(calls / 4, undefined, durable.call),
-    commit: () => timed(calls / 4, undefined, storeAlone(durable.batches)),
+    commit: async () => median(await storeAlone(durable.batches, calls / 4)),
   });
 
   const comparison = `a bare TLS ping-pong of ${bytes.question} and ${bytes.answer} bytes`;
@@ -160,18 +160,14 @@ async function pingPong({ tlsPort }: CalleeReady, bytes: { question: number; ans
   };
 }
 
-/** Commits the caller's rows again, one batch for one waiter at a time. */
-function storeAlone(batches: readonly Batch[]): () => Promise<void> {
-  const scratch = scratchDirectory();
-  process.once("exit", () => scratch[Symbol.dispose]());
-  const opened = openSqliteStore(join(scratch.path, "store")).then(async (store) => {
-    await store.claim("bench");
-    await store.load();
-    return store;
-  });
-  let at = 0;
-  return async () => {
-    const store = await opened;
-    await store.commit({ ...batches[at % batches.length]!, position: ++at });
-  };
+/** Latencies of a bare store that commits the caller's rows again, one batch for one waiter at a time. */
+async function storeAlone(batches: readonly Batch[], count: number): Promise<number[]> {
+  using scratch = scratchDirectory();
+  const store = await openSqliteStore(join(scratch.path, "store"));
+  await store.claim("bench");
+  await store.load();
+  let position = 0;
+  const samples = await latencies(count, () => store.commit({ ...batches[position % batches.length]!, position: ++position }));
+  await store.close();
+  return samples;
 }

@@ -19,7 +19,10 @@ if (fs.existsSync(source)) {
   // A checkout runs from source. Which files `holdfast` and its packages mean is decided by a condition that only Node's
   // command line can set; replacing this process, and not starting a child, leaves signals and exit codes as they are.
   var flags = ["--conditions=holdfast-source", "--disable-warning=ExperimentalWarning"];
-  process.execve(process.execPath, [process.execPath].concat(process.execArgv, flags, source, process.argv.slice(2)));
+  // Stripping types at every start would take half of its time and 30 MB of memory in each process of a fleet.
+  var cache = process.env.NODE_COMPILE_CACHE || path.join(__dirname, "..", "..", "..", ".cache", "compile");
+  var environment = Object.assign({}, process.env, { NODE_COMPILE_CACHE: cache });
+  process.execve(process.execPath, [process.execPath].concat(process.execArgv, flags, source, process.argv.slice(2)), environment);
 } else {
   require("../dist/main.js");
 }

@@ -29,3 +29,5 @@ export { ENGINE_DEFAULTS, engineOptions, type EngineOptions } from "./engine/eng
 export { STATUS_NAMES } from "./engine/execution.ts";
 export { readNodeRow, type RestoreReport, type StoredNode } from "./engine/restore.ts";
 export { ROW, SPEC_VERSION, type Encoded } from "./engine/rows.ts";
+export { captureRows, foldDifferences } from "./engine/capture.ts";
+export { decodeSnapshot, encodeSnapshot, snapshotOrigin, type SnapshotOrigin } from "./snapshot/snapshot.ts";

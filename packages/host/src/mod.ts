@@ -14,3 +14,9 @@ export { unixTransport } from "./links/unix-link.ts";
 export type { Batch, Claim, Row, Store } from "./stores/store.ts";
 export { MemoryDisk, memoryStore } from "./stores/memory-store.ts";
 export { openSqliteStore, readSqliteStore } from "./stores/sqlite-store.ts";
+export { ControlClient, ControlError } from "./control/control-client.ts";
+export {
+  encodeControlLine, EXECUTION_FAILED, tagged, untagged,
+  type ControlMethod, type ExecutionFailedDetails, type ParamsOf, type ResultOf,
+} from "./control/control-protocol.ts";
+export { serveControl, type ControlServer } from "./control/control-server.ts";

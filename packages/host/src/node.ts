@@ -245,7 +245,7 @@ class RunningNode implements Node {
 
   async snapshot(): Promise<Uint8Array> {
     await this.durable();
-    return snapshotOf(this.#given.driver.engine);
+    return snapshotOf(this.#given.driver, this.#given.fence);
   }
 
   durable(): Promise<void> {

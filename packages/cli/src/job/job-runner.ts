@@ -7,6 +7,7 @@ import type { Value } from "@holdfast/core";
 import type { Fleet } from "../fleet/define-fleet.ts";
 import type { Supervisor } from "../supervise/supervisor.ts";
 import type { FleetJob, JobReport, PreparedJob } from "./fleet-job.ts";
+import { PeerTally } from "./peer-tally.ts";
 import type { NodeRow } from "./progress.ts";
 import type { Screen } from "./screen.ts";
 
@@ -48,7 +49,8 @@ export async function runJob(run: JobRun): Promise<JobOutcome> {
   const startedAt = performance.now();
   using client = new PatientClient(supervisor.nodes.get(job.node)?.record.directory as string);
   await client.call("start", { flow: job.flow.name, input: prepared.input, id }, stop);
-  await follow(run, client, id, startedAt);
+  const tally = new PeerTally();
+  await follow(run, client, tally, id, startedAt);
   const result = await client.call("result", { execution: id }, stop);
   const elapsedMs = performance.now() - startedAt;
   run.onCompleted();
@@ -62,21 +64,21 @@ export async function runJob(run: JobRun): Promise<JobOutcome> {
     hostStarts: (group) => total(groupOf(run, group).map((node) => starts.get(node))),
     say: (text) => run.screen.say(text),
   });
-  return { report, peers: await client.call("peers", {}, stop), elapsedMs };
+  tally.handleReports(await client.call("peers", {}, stop));
+  return { report, peers: tally.reports(), elapsedMs };
 }
 
 /** Shows how far the job is until it has ended. */
-async function follow(run: JobRun, client: PatientClient, execution: string, startedAt: number): Promise<void> {
+async function follow(run: JobRun, client: PatientClient, tally: PeerTally, execution: string, startedAt: number): Promise<void> {
   const { job, supervisor, screen, stop } = run;
   let settled = { settled: 0, total: 0, inFlight: 0 };
-  let peers: readonly PeerReport[] = [];
-  for (let polls = 0; ; polls++) {
+  for (;;) {
     const details = await client.tryCall("execution", { execution }, AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]));
     stop.throwIfAborted();
     settled = progressOf(details, job.progress) ?? settled;
     if (details != null && details.state !== "running") return;
-    if (polls % 10 === 0) peers = (await client.tryCall("peers", {}, AbortSignal.timeout(PATIENCE_MS))) ?? peers;
-    screen.show({ what: job.progress, ...settled, elapsedMs: performance.now() - startedAt }, nodeRows(supervisor, peers));
+    tally.handleReports((await client.tryCall("peers", {}, AbortSignal.timeout(PATIENCE_MS))) ?? []);
+    screen.show({ what: job.progress, ...settled, elapsedMs: performance.now() - startedAt }, nodeRows(supervisor, tally.reports()));
     if (settled.total > 0) run.onProgress(settled.settled / settled.total);
     await sleep(POLL_MS, undefined, { signal: stop }).catch(() => stop.throwIfAborted());
   }

@@ -22,7 +22,7 @@ export function proofText(report: JobReport): string {
 export function peersText(peers: readonly PeerReport[], deaths: (name: string) => number): string {
   const head = ["peer", "calls", "link: round trip", "deadline", "calls: round trip", "deadline", "failures", "down", "φ", "died"];
   const table = new Table({ head, style: STYLE, colAligns: ["left", ...head.slice(1).map(() => "right" as const)] });
-  for (const peer of peers) {
+  for (const peer of peers.toSorted((a, b) => ((a.name ?? a.id) < (b.name ?? b.id) ? -1 : 1))) {
     const link = peer.sites.find(({ site }) => site === LINK_SITE);
     const work = peer.sites.filter(({ site }) => site !== LINK_SITE).sort((a, b) => b.samples - a.samples)[0];
     const name = peer.name ?? peer.id;

@@ -192,7 +192,9 @@ export class Cells {
     const parsed = rows.map(([key, bytes]) => {
       const parts = key.slice(ROW.cells.length).split("/");
       if (parts.length !== 3) RowReader.of(key, bytes).refuse("a key of three parts");
-      return { name: decodeURIComponent(parts[0] as string), partition: Number(parts[1]), number: Number(parts[2]), bytes };
+      const [name, partition, number] = [decodeURIComponent(parts[0] as string), Number(parts[1]), Number(parts[2])];
+      if (!(Number.isSafeInteger(number) && number >= 0)) RowReader.of(key, bytes).refuse("a segment without its number");
+      return { name, partition, number, bytes };
     });
     parsed.sort((a, b) => a.number - b.number);
     for (const { name, partition, number, bytes } of parsed) this.table(name).restoreSegment(partition, number, bytes);

@@ -129,6 +129,8 @@ export class EngineState {
   nextCommand = 1;
   nextExecution = 1;
   draining = false;
+  /** Turns since the start of the process. */
+  turn = 0;
 
   /** What this turn asks of the host. */
   effects: Effect[] = [];
@@ -291,10 +293,15 @@ export class EngineState {
   peer(id: PeerId): Peer {
     const known = this.peers.get(id);
     if (known !== undefined) return known;
-    if (this.peers.size >= PEERS_MAX && !this.#dropUnheldPeer()) throw new RuntimeError("FULL", { table: "peers" });
+    if (this.peersFull) throw new RuntimeError("FULL", { table: "peers" });
     const peer = new Peer(id);
     this.peers.set(id, peer);
     return peer;
+  }
+
+  /** Is there no room for another peer, even without those whom nobody holds? */
+  get peersFull(): boolean {
+    return this.peers.size >= PEERS_MAX && !this.#dropUnheldPeer();
   }
 
   #dropUnheldPeer(): boolean {

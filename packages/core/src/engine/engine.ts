@@ -93,7 +93,7 @@ export class Engine {
       if (execution !== undefined && !command.ended) this.#executor.resume(command, execution);
     }
     for (const execution of this.state.executions.values()) this.#executor.resumeMaps(execution);
-    for (const peer of this.state.peers.values()) this.#links.dialIfNeeded(peer);
+    this.enforcePolicy(); // the configuration's lists may have changed since
     this.state.publish("restored", null, { incarnation: this.state.identity.incarnation, executions: this.state.executions.size });
     return report;
   }
@@ -114,6 +114,7 @@ export class Engine {
     const { state } = this;
     state.now = Math.max(state.now, now);
     state.wallMs = wallMs;
+    state.turn++;
     this.#recognisePause();
     if (this.#ingress.length >= HIGH_WATER) this.#sendNotices();
     this.#drainIngress();
@@ -252,6 +253,9 @@ export class Engine {
   }
 
   #takeEnvelope(peer: Peer, link: PeerLink, { header, body }: Envelope): void {
+    if (body.type === "request" && peer.session.overfull) {
+      return this.#links.handleMisbehaviour(peer, new RuntimeError("FULL", { reason: "it asks on and takes no replies" }));
+    }
     if (!this.#links.admit(peer, link, body.sequence, header.redelivered)) return;
     this.#links.handleAcknowledged(peer, link, header.acknowledged, header.window);
     // A request is acknowledged with this turn; anything else may wait for something to ride on.
@@ -312,7 +316,7 @@ export class Engine {
     const result = this.#executor.handleSignal(id, event, value);
     if (result === true) return { ok: true, execution: id };
     if (result === false) return refusal("NOT_FOUND", `${id} is not running.`);
-    return refusal(result.code === "SCHEMA" ? "SCHEMA" : "NOT_FOUND", result.message, result.details);
+    return refusal(result.code === "SCHEMA" || result.code === "FULL" ? result.code : "NOT_FOUND", result.message, result.details);
   }
 
   #cancel(id: ExecutionId): Answer {
@@ -331,6 +335,8 @@ export class Engine {
     const input = RowReader.valueOf(finished.key, finished.input);
     const checked = validateGiven(state, program.program, input);
     if (!checked.ok) return refusal("SCHEMA", checked.failure.message, checked.failure.details);
+    if (state.executionsFull) return refusal("FULL", "Too many executions are live.");
+    if (state.draining) return refusal("FULL", "The node is stopping.");
     state.finished.remove(id, state.journal);
     this.#executor.start(program, { kind: "application" }, checked.values, { id });
     return { ok: true, execution: id };

@@ -36,6 +36,8 @@ export interface MapProgress {
   readonly inFlight: Map<CommandId, number>;
   /** Results by item, when they are listed and not folded. */
   readonly results: Map<number, Value>;
+  /** Children are being started just now: one that ends at once must not start more. */
+  filling: boolean;
 }
 
 /** Values larger than this get rows of their own, so that an execution's row stays small. */
@@ -245,7 +247,7 @@ export class Execution implements Row, TimerSubject {
       const operation = map.whole();
       const progress: MapProgress = {
         next: map.whole(), settled: map.whole(), failed: map.whole(), folded: map.whole(),
-        inFlight: new Map(), results: new Map(),
+        inFlight: new Map(), results: new Map(), filling: false,
       };
       for (const pair of map.lists()) progress.inFlight.set(pair.whole() as CommandId, pair.whole());
       const prefix = `${slotPrefix(id)}${operation}/`;

@@ -1,4 +1,5 @@
 import { assert, BugError, unreachable } from "../base/assert.ts";
+import { RuntimeError } from "../base/errors.ts";
 import { checkValue, encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId } from "../base/ids.ts";
@@ -75,8 +76,8 @@ export class Executor implements RequestListener {
   handleRequest(peer: Peer, body: RequestBody, remainingNs: number | "never"): void {
     const state = this.#state;
     const program = state.programByAddress(body.address);
-    // A compiler-made child (`flow/operation`) takes a selection as input: only its own parent may run it.
-    if (program === undefined || (program.program.name.includes("/") && !state.definitions.flows.has(program.program.name))) return this.#refuse(peer, body, "UNKNOWN_FLOW", `no flow ${body.address} here`);
+    // A compiler-made child (`flow:map`) takes a selection as input: only its own parent may run it.
+    if (program === undefined || program.program.name.includes(":")) return this.#refuse(peer, body, "UNKNOWN_FLOW", `no flow ${body.address} here`);
     if (state.executionsFull) return this.#refuse(peer, body, "FULL", "too many live executions");
     if (remainingNs !== "never" && remainingNs <= 1) return this.#reject(peer, body, deadlineFailure(program.program.name));
     const inputs = validateInputs(state, program.program, body.ports);
@@ -136,8 +137,10 @@ export class Executor implements RequestListener {
       }
       case "call": {
         const due = earlier(execution.deadlineAt, state.now, operation.deadlineNs);
-        const command = this.#park(execution, index, "request", due, values[operation.inputs[0] as number] as Value);
         const permit = values[operation.inputs[1] as number] as PeerId;
+        const denied = this.#deniedSince(permit);
+        if (denied !== undefined) return this.#fail(execution, index, denied);
+        const command = this.#park(execution, index, "request", due, values[operation.inputs[0] as number] as Value);
         return command && this.requests.begin(command, execution, state.peer(permit));
       }
       case "wait": {
@@ -199,10 +202,16 @@ export class Executor implements RequestListener {
     const choice = choosePeer(this.#state, execution.values[operation.inputs[0] as number] as Value, new Set());
     switch (choice.kind) {
       case "peer": return this.#complete(execution, index, [choice.peer.id]);
-      case "denied": return this.#fail(execution, index, { code: "DENIED", message: `Policy denies the peer: ${choice.reason}.`, at: [], details: null });
+      case "denied": return this.#fail(execution, index, deniedFailure(choice.reason));
       case "unknown": return this.#fail(execution, index, { code: "UNKNOWN_PEER", message: `There is ${choice.reason}.`, at: [], details: null });
       case "wait": return this.#parkGate(execution, index, choice.retryAt);
     }
+  }
+
+  /** Policy may have changed between the gate and what it let through. */
+  #deniedSince(peer: PeerId): Failure | undefined {
+    const decision = this.#state.governor.checkInbound(peer);
+    return decision.allow ? undefined : deniedFailure(decision.reason);
   }
 
   #parkGate(execution: Execution, index: number, retryAt: number | undefined): void {
@@ -231,14 +240,20 @@ export class Executor implements RequestListener {
   #runSend(execution: Execution, index: number, operation: Extract<Operation, { kind: "send" }>): void {
     const state = this.#state;
     const peer = state.peer(execution.values[operation.inputs[1] as number] as PeerId);
+    const denied = this.#deniedSince(peer.id);
+    if (denied !== undefined) return this.#fail(execution, index, denied);
     if (!peer.session.admitsRequest) return this.#parkGate(execution, index, undefined); // until its window opens
     const chain = chainOf(execution, operation);
+    try {
+      this.links.sendBody(peer, {
+        type: "request", oneWay: true, request: state.nextCommand++, attempt: 1, key: `${execution.workKey}.${operation.name}`,
+        chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
+        address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
+      }, earlier("never", state.now, operation.deadlineNs));
+    } catch (error) {
+      return this.#fail(execution, index, valueFailure(error, `the request to ${operation.flow}`));
+    }
     peer.counts.calls++;
-    this.links.sendBody(peer, {
-      type: "request", oneWay: true, request: state.nextCommand++, attempt: 1, key: `${execution.workKey}.${operation.name}`,
-      chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
-      address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
-    }, earlier("never", state.now, operation.deadlineNs));
     this.#complete(execution, index, [null]);
   }
 
@@ -246,7 +261,7 @@ export class Executor implements RequestListener {
 
   #runMap(execution: Execution, index: number, operation: MapOperation): void {
     if (!Array.isArray(execution.values[operation.inputs[0] as number])) return this.#fail(execution, index, badInput("a list"));
-    const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map() };
+    const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map(), filling: false };
     execution.maps.set(index, progress);
     execution.status[index] = STATUS.parked;
     this.#fillMap(execution, index, operation, progress);
@@ -258,6 +273,8 @@ export class Executor implements RequestListener {
     const program = state.programByAddress(operation.program);
     assert(program !== undefined, "a map's program is stored with its parent's");
     const rest = operation.inputs.slice(1).map((slot) => execution.values[slot] as Value);
+    if (progress.filling) return; // a child ended as it started: the loop below goes on
+    progress.filling = true;
     while (progress.inFlight.size < operation.concurrency && progress.next < items.length) {
       if (state.executionsFull || state.commandsFull) {
         const stalled = this.#stalledMaps.get(execution) ?? new Set();
@@ -273,7 +290,9 @@ export class Executor implements RequestListener {
       this.start(program, { kind: "parent", command: command.id }, values, {
         id, workKey: `${execution.workKey}.${operation.name}.${item}`, chain: execution.chain, deadlineAt: execution.deadlineAt,
       });
+      if (execution.maps.get(index) !== progress) return; // it failed the map
     }
+    progress.filling = false;
     this.#touch(execution);
     if (progress.settled < items.length || execution.ended) return;
     const listed = operation.into.length > 0 ? progress.folded : items.map((_, item) => progress.results.get(item) as Value);
@@ -391,7 +410,9 @@ export class Executor implements RequestListener {
     const commandId = execution.commands.get(index);
     const command = commandId === undefined ? undefined : this.#state.commands.get(commandId);
     if (command !== undefined) this.#end(command, execution, { value: checked.value });
-    else if ((execution.status[index] as number) < STATUS.parked && execution.events.size < EARLY_EVENTS_MAX) {
+    else if (execution.events.size >= EARLY_EVENTS_MAX && !execution.events.has(event)) {
+      return { code: "FULL", message: "Too many events came before they were waited for.", at: [], details: null };
+    } else {
       execution.events.set(event, checked.value);
       this.#touch(execution);
     }
@@ -603,13 +624,14 @@ export class Executor implements RequestListener {
         const peer = state.peer(origin.peer);
         if (origin.oneWay || peer.session.peerLineage !== origin.lineage) return;
         const { program } = execution.program;
-        this.links.sendBody(peer, {
-          type: "reply", request: origin.request, attempt: origin.attempt, outcome: outcome.ok ? "ok" : "failed",
-          ports: outcome.ok
-            ? payloads(execution, program.outputs.map(({ name }) => name), program.outputs.map(({ slot }) => slot))
-            : [{ name: "failure", payload: encodeValue(failureValue(outcome.failure)) }],
-          reports: this.requests.reports(),
-        }, "never");
+        if (!outcome.ok) return this.#sendFailure(peer, origin, "failed", outcome.failure);
+        const ports = payloads(execution, program.outputs.map(({ name }) => name), program.outputs.map(({ slot }) => slot));
+        const reports = this.requests.reports();
+        try {
+          this.links.sendBody(peer, { type: "reply", request: origin.request, attempt: origin.attempt, outcome: "ok", ports, reports }, "never");
+        } catch (error) {
+          this.#sendFailure(peer, origin, "failed", valueFailure(error, `the outputs of ${program.name}`));
+        }
       }
     }
   }
@@ -625,9 +647,21 @@ export class Executor implements RequestListener {
   }
 
   #reply(peer: Peer, body: RequestBody, outcome: "failed" | "refused", failure: Failure): void {
-    if (body.oneWay) return;
-    const ports = [{ name: "failure", payload: encodeValue(failureValue(failure)) }];
-    this.links.sendBody(peer, { type: "reply", request: body.request, attempt: body.attempt, outcome, ports, reports: [] }, "never");
+    if (!body.oneWay) this.#sendFailure(peer, body, outcome, failure);
+  }
+
+  #sendFailure(peer: Peer, to: { request: number; attempt: number }, outcome: "failed" | "refused", failure: Failure): void {
+    const send = (payload: Uint8Array): unknown => this.links.sendBody(peer, {
+      type: "reply", request: to.request, attempt: to.attempt, outcome, ports: [{ name: "failure", payload }], reports: [],
+    }, "never");
+    try {
+      send(encodeValue(failureValue(failure)));
+    } catch (error) {
+      if (!(error instanceof RuntimeError)) throw error;
+      // Of a failure that the wire does not take, what identifies it must still arrive.
+      const { code, message, at } = failure;
+      send(encodeValue(failureValue({ code: code.slice(0, 256), message: message.slice(0, 4096), at: at.slice(0, 16), details: null })));
+    }
   }
 
   /** Cancels every command and child of an execution. */
@@ -705,6 +739,10 @@ function earlier(bound: Due, now: number, deadlineNs: number | "never"): Due {
 
 function deadlineFailure(flow: string): Failure {
   return { code: "DEADLINE", message: `The deadline of ${flow} passed.`, at: [], details: null };
+}
+
+function deniedFailure(reason: string): Failure {
+  return { code: "DENIED", message: `Policy denies the peer: ${reason}.`, at: [], details: null };
 }
 
 function badInput(expected: string): Failure {

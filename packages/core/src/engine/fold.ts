@@ -10,13 +10,15 @@ type CallPure = (name: string, args: readonly Value[]) => { value: Value } | { f
  * result, so the fold and the fact that the result was taken become durable together: each is merged once.
  */
 export function foldInto(state: EngineState, folds: readonly Fold[], result: Value, call: CallPure): Failure | undefined {
-  const changes: { cells: string; changed: Map<string, Value> }[] = [];
+  // By table, so that two folds into one see each other's changes.
+  const changes = new Map<string, Map<string, Value>>();
   for (const fold of folds) {
     const entries = call(fold.entries, [result]);
     if ("failure" in entries) return entries.failure;
     if (!Array.isArray(entries.value)) return malformed(fold);
     const table = state.cells.table(fold.cells);
-    const changed = new Map<string, Value>();
+    const changed = changes.get(fold.cells) ?? new Map<string, Value>();
+    changes.set(fold.cells, changed);
     for (const entry of entries.value as readonly Value[]) {
       const [key, delta] = Array.isArray(entry) ? (entry as readonly Value[]) : [];
       if (typeof key !== "string" || delta === undefined) return malformed(fold);
@@ -24,9 +26,8 @@ export function foldInto(state: EngineState, folds: readonly Fold[], result: Val
       if ("failure" in folded) return folded.failure;
       changed.set(key, folded.value);
     }
-    changes.push({ cells: fold.cells, changed });
   }
-  for (const { cells, changed } of changes) {
+  for (const [cells, changed] of changes) {
     const table = state.cells.table(cells);
     for (const [key, value] of changed) table.set(key, value, state.journal);
   }

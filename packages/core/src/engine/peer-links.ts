@@ -2,7 +2,7 @@ import { comparePeerIds } from "../base/peer-id.ts";
 import type { PeerId } from "../base/ids.ts";
 import { NS_PER_S } from "../base/time.ts";
 import { RuntimeError } from "../base/errors.ts";
-import { ADDRESSES_MAX, EXECUTIONS_MAX, WINDOW_MAX } from "../wire/limits.ts";
+import { ADDRESSES_MAX, EXECUTIONS_MAX, OUTBOX_BYTES_MAX, WINDOW_MAX } from "../wire/limits.ts";
 import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello } from "../wire/message.ts";
 import { encodeEnvelopeFrame, encodeMessageFrame } from "../wire/message-codec.ts";
 import type { Value } from "../base/value.ts";
@@ -18,6 +18,10 @@ const BEATS_MAX = 8;
 const HISTORY_LOST_REDIAL_NS = 60 * NS_PER_S;
 /** A link as silent as this gives way to a new one, whoever dialled it. */
 const STALE_LINK_NS = 3 * NS_PER_S;
+/** The peer has a link to us already that we do not know of (we were restarted): it must find out first. */
+const DUPLICATE_REDIAL_NS = STALE_LINK_NS / 10;
+/** Goodbyes that say nothing against the peer. */
+const MILD_GOODBYES: ReadonlySet<string> = new Set(["shutdown", "duplicate-link", "stale"]);
 /** Below this many envelopes the window counts as closed, and its reopening is announced unprompted. */
 const WINDOW_LOW = 16;
 
@@ -26,6 +30,8 @@ export interface StreamListener {
   acknowledged(peer: Peer, entries: readonly OutboxEntry[]): void;
   /** The stream ended: these, and everything the peer had accepted, have an unknown outcome. */
   streamLost(peer: Peer, entries: readonly OutboxEntry[], reason: string): void;
+  /** The detector found the peer down. */
+  peerFailing(peer: Peer): void;
   /** There may be room for new requests. */
   windowOpened(peer: Peer): void;
 }
@@ -52,13 +58,18 @@ export class PeerLinks {
 
   handleLinkOpened(link: LinkId, id: PeerId, dialled: boolean): void {
     const state = this.#state;
+    const known = state.peers.get(id);
+    if (dialled && known !== undefined) known.dialing = false;
     const decision = state.governor.checkInbound(id);
     if (!decision.allow) {
       state.publish("peer-blocked", id, { direction: "in", reason: decision.reason });
       return this.#farewell(link, "denied");
     }
+    if (known === undefined && state.peersFull) {
+      state.count("peers-refused");
+      return this.#farewell(link, "full");
+    }
     const peer = state.peer(id);
-    if (dialled) peer.dialing = false;
     if (peer.link !== null) {
       if (!this.#prefers(peer, peer.link, dialled)) return this.#farewell(link, "duplicate-link");
       this.#dropLink(peer, "duplicate-link");
@@ -66,7 +77,7 @@ export class PeerLinks {
     const { now } = state;
     peer.link = {
       id: link, dialled, openedAt: now, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
-      beat: 0, beatsSentAt: new Map(), acknowledge: "none", windowTold: 0,
+      beat: 0, beatsSentAt: new Map(), acknowledge: "none", windowTold: 0, resentTurn: 0,
     };
     state.links.set(link, peer);
     peer.references.add("link");
@@ -97,14 +108,14 @@ export class PeerLinks {
   }
 
   /** Dials now, or when the cooldown is over, if configuration or pending work wants a link. */
-  dialIfNeeded(peer: Peer): void {
+  dialIfNeeded(peer: Peer, notBefore = 0): void {
     const state = this.#state;
     const pending = peer.session.outbox.length > 0 || peer.queue.length > 0;
     if (state.draining || peer.link !== null || peer.dialing || peer.addresses.length === 0) return;
     if (!peer.keepLink && !pending) return;
     if (!state.governor.checkInbound(peer.id).allow) return;
     const patience = peer.historyLost ? HISTORY_LOST_REDIAL_NS : state.options.redialMaxNs;
-    const retryAt = Math.min(state.backoff.retryAt(peer.id), state.now + patience);
+    const retryAt = Math.max(notBefore, Math.min(state.backoff.retryAt(peer.id), state.now + patience));
     if (retryAt > state.now || peer.historyLost) {
       return state.timers.set("dial", peer, peer.historyLost ? state.now + patience : retryAt);
     }
@@ -222,13 +233,15 @@ export class PeerLinks {
   }
 
   handleAcknowledged(peer: Peer, link: PeerLink, mark: number, window: number): void {
+    if (!link.sendReady) return; // it may mean a stream that has ended
     const { session } = peer;
-    const entries = session.acknowledge(mark, this.#state.journal);
+    const state = this.#state;
+    const entries = session.acknowledge(mark, state.journal);
     if (entries === undefined) {
       return this.handleMisbehaviour(peer, new RuntimeError("ENVELOPE_MALFORMED", { acknowledged: mark, sent: session.nextSequence - 1 }));
     }
-    if (!link.sendReady) return;
     const opened = window > session.peerWindow || entries.length > 0;
+    if (opened && state.parkedGates.size > 0) state.peersChanged = true; // one-way sends park until there is room
     session.peerWindow = Math.min(window, WINDOW_MAX);
     if (entries.length > 0) this.#listener.acknowledged(peer, entries);
     if (opened && peer.queue.length > 0) this.#listener.windowOpened(peer);
@@ -270,9 +283,10 @@ export class PeerLinks {
     const state = this.#state;
     this.#dropLink(peer, undefined);
     state.publish("link-down", peer.id, { name: peer.name, reason: `the peer said goodbye: ${code}` });
-    if (code === "denied") state.recordOutcome(peer, "link-lost");
     if (code === "history-lost") peer.historyLost = true;
-    this.dialIfNeeded(peer);
+    else if (!MILD_GOODBYES.has(code)) state.recordOutcome(peer, "link-lost");
+    // Whatever made the peer close may last a moment: dialling at once would only repeat it, as fast as both can.
+    this.dialIfNeeded(peer, state.now + (code === "duplicate-link" ? DUPLICATE_REDIAL_NS : state.options.backoffBaseNs));
   }
 
   /** A round trip of the link itself: no sample for the detector, which lives on heartbeats. */
@@ -312,7 +326,7 @@ export class PeerLinks {
     }
     for (const peer of this.#windowLow) {
       if (peer.link === null) this.#windowLow.delete(peer);
-      else if (this.#window() > WINDOW_LOW) this.sendAcknowledge(peer);
+      else if (this.#window(peer) > WINDOW_LOW) this.sendAcknowledge(peer);
     }
   }
 
@@ -348,7 +362,8 @@ export class PeerLinks {
   /** Sends again, in order, whatever the peer has not acknowledged. */
   #resend(peer: Peer): void {
     const { link } = peer;
-    if (link === null || !link.sendReady) return;
+    if (link === null || !link.sendReady || link.resentTurn === this.#state.turn) return;
+    link.resentTurn = this.#state.turn; // once a turn is enough, however often the peer asks
     for (const entry of peer.session.outbox) {
       if (entry.sentAt > 0) entry.redelivered = true;
       this.#transmit(peer, link, entry);
@@ -360,13 +375,14 @@ export class PeerLinks {
     link.lastSentAt = this.#state.now;
   }
 
-  #window(): number {
+  #window(peer: Peer): number {
+    if (peer.session.outboxBytes >= OUTBOX_BYTES_MAX) return 0; // it does not take our replies
     const room = EXECUTIONS_MAX - this.#state.executions.size;
     return room > 4 * WINDOW_MAX ? WINDOW_MAX : Math.max(0, Math.floor(room / 4));
   }
 
   #grant(peer: Peer, link: PeerLink): number {
-    const window = this.#window();
+    const window = this.#window(peer);
     link.windowTold = window;
     if (window <= WINDOW_LOW) this.#windowLow.add(peer);
     else if (this.#windowLow.size > 0) this.#windowLow.delete(peer);
@@ -400,10 +416,12 @@ export class PeerLinks {
     const details: Value = { name: peer.name, phi: transition.to === "live" ? 0 : transition.phi };
     state.publish(verdict === "live" ? "site-live" : verdict === "down" ? "site-down" : "site-suspect", peer.id, details);
     if (verdict === "down") state.failingPeers.add(peer);
-    if (verdict === "down" && peer.link !== null) {
+    if (verdict !== "down") return;
+    if (peer.link !== null) {
       this.#dropLink(peer, "stale");
       this.dialIfNeeded(peer);
     }
+    this.#listener.peerFailing(peer);
   }
 
   handleUnacknowledgedTimer(peer: Peer): void {

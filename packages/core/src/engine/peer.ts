@@ -31,6 +31,8 @@ export interface PeerLink {
   acknowledge: "none" | "later" | "now";
   /** The window that we last told the peer. */
   windowTold: number;
+  /** The turn in which everything unacknowledged was last sent again. */
+  resentTurn: number;
 }
 
 /** Counts for people: since the node's first start; as stale as soft state after a crash. */
@@ -79,7 +81,7 @@ export class Peer implements Row, TimerSubject {
   siteVerdict: SiteVerdict = "live";
   readonly counts: PeerCounts = { calls: 0, replies: 0, failures: 0, downs: 0, refusedEnvelopes: 0, redelivered: 0 };
   /** Round trips and counts: stored when a record is due anyway. */
-  readonly soft = new SoftRow(this);
+  readonly soft: SoftRow;
   /** When the last back-off notice went to it. */
   noticeSentAt = 0;
 
@@ -88,6 +90,7 @@ export class Peer implements Row, TimerSubject {
     this.linkSite = siteId(id, LINK_SITE);
     this.key = ROW.peer + id;
     this.session = session;
+    this.soft = new SoftRow(this); // needs the id
   }
 
   /** The site of one flow asked of this peer. */

@@ -12,7 +12,7 @@ import type { Execution } from "./execution.ts";
 import { parseFailure } from "./finished-executions.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerLinks, StreamListener } from "./peer-links.ts";
-import { validateOutputs } from "./port-values.ts";
+import { validateOutputs, valueFailure } from "./port-values.ts";
 import { choosePeer, isFailing, isGroup } from "./selection.ts";
 import type { OutboxEntry } from "./session.ts";
 
@@ -96,8 +96,10 @@ export class Requests implements StreamListener {
     }
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
-    if (body.outcome === "refused" && this.#endAttempt(command, attempt, `refused: ${failure.code}`)) {
-      if (this.#tryAnother(command, execution, operation)) return;
+    if (body.outcome === "refused") {
+      // It never ran there; who else was asked may still answer.
+      this.#endAttempt(command, attempt, `refused: ${failure.code}`);
+      if (this.#tryAnother(command, execution, operation) || command.attempts.length > 0) return this.#armBudget(command);
     }
     this.#finish(command, attempt);
     this.#listener.requestFailed(command, failure);
@@ -115,6 +117,7 @@ export class Requests implements StreamListener {
         continue;
       }
       attempt.state = "accepted";
+      attempt.redelivered ||= entry.redelivered;
       attempt.doublings = 0;
       attempt.budgetFrom = state.awake;
       state.journal.touch(command);
@@ -184,6 +187,13 @@ export class Requests implements StreamListener {
     this.#armBudget(command);
   }
 
+  /** A peer has begun to fail: what it accepted and does not answer may go to another. */
+  peerFailing(peer: Peer): void {
+    for (const command of [...this.#state.commands.values()]) {
+      if (command.kind === "request" && command.attempts.some((attempt) => attempt.peer === peer.id)) this.handleBudgetTimer(command);
+    }
+  }
+
   /** What we measured of our own onward edges, for replies to tell. */
   reports(): EdgeReport[] {
     const reports: EdgeReport[] = [];
@@ -198,6 +208,7 @@ export class Requests implements StreamListener {
     }
     return reports;
   }
+
   /** The budget of an attempt ran out: it doubles. True if another peer should be asked. */
   #judgeOverdue(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): boolean {
     const state = this.#state;
@@ -246,18 +257,24 @@ export class Requests implements StreamListener {
 
   #seal(command: Command, execution: Execution, peer: Peer, attempt: Attempt): void {
     const operation = execution.program.operations[command.operation] as CallOperation;
+    const chain = chainOf(execution, operation);
+    try {
+      this.links.sendBody(peer, {
+        type: "request", oneWay: false, request: command.id, attempt: attempt.number,
+        key: `${execution.workKey}.${operation.name}`,
+        chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
+        address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
+      }, command.due);
+    } catch (error) {
+      const failure = valueFailure(error, `the request to ${operation.flow}`);
+      this.cancel(command);
+      return this.#listener.requestFailed(command, failure);
+    }
     attempt.state = "sent";
     attempt.sentAt = peer.link?.sendReady === true ? this.#state.now : 0;
     attempt.budgetFrom = this.#state.awake;
     this.#state.journal.touch(command);
-    const chain = chainOf(execution, operation);
     if (chain !== undefined) this.#edgesUsed.set(operation.flow, chain);
-    this.links.sendBody(peer, {
-      type: "request", oneWay: false, request: command.id, attempt: attempt.number,
-      key: `${execution.workKey}.${operation.name}`,
-      chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
-      address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
-    }, command.due);
   }
 
   #complete(command: Command, execution: Execution, operation: CallOperation, attempt: Attempt, ports: readonly PortPayload[]): void {

@@ -60,7 +60,9 @@ function naming<T>(part: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    if (cause instanceof RuntimeError && cause.code === "SNAPSHOT_INVALID" && cause.details["part"] !== undefined && String(cause.details["part"]).includes("/")) throw cause;
+    // A row's key is already the best name; the peer components only know their own parts.
+    const named = cause instanceof RuntimeError && cause.code === "SNAPSHOT_INVALID" && String(cause.details["part"]).includes("/");
+    if (named) throw cause;
     throw new RuntimeError("SNAPSHOT_INVALID", { part, reason: (cause as Error).message }, { cause });
   }
 }
@@ -90,17 +92,17 @@ export function restoreRows(state: EngineState, rows: readonly Encoded[]): Resto
   state.node.persisted = true;
   state.nextCommand = stored.nextCommand;
   state.nextExecution = stored.nextExecution;
-  state.random = Random.restore(stored.random);
+  state.random = naming(ROW.node, () => Random.restore(stored.random));
   state.now = stored.now;
   state.pausedNs = stored.pausedNs;
   state.wallMs = stored.wallMs;
   for (const [name, count] of stored.counters) state.counters.set(name, count);
 
-  restorePolicy(state, one(ROW.policy));
+  naming(ROW.policy, () => restorePolicy(state, one(ROW.policy)));
   restorePeers(state, of(ROW.peer), of(ROW.session), of(ROW.outbox));
-  restoreSoftState(state, [...of(ROW.soft), ...of(ROW.priors)]);
+  for (const row of [...of(ROW.soft), ...of(ROW.priors)]) naming(row[0], () => restoreSoftState(state, row));
   for (const peer of state.peers.values()) naming(peer.key, () => applyHard(state, peer));
-  state.cells.restore(of(ROW.cells));
+  naming(ROW.cells, () => state.cells.restore(of(ROW.cells)));
   state.finished.restore(of(ROW.result).map(([key, bytes]) => FinishedExecution.restore(key.slice(ROW.result.length) as ExecutionId, bytes)));
 
   const programs = restorePrograms(state, of(ROW.program));
@@ -217,6 +219,7 @@ function restoreFrontier(state: EngineState, bytes: Uint8Array | undefined): voi
     const execution = state.executions.get(entry.text() as ExecutionId);
     const operation = entry.whole();
     if (execution === undefined) entry.refuse("a ready operation of no execution");
+    else if (execution.status[operation] !== STATUS.ready) entry.refuse(`operation ${operation} is not ready`);
     else state.frontier.push(execution, operation);
   }
   reader.end();

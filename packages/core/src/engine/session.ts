@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Lineage, PeerId } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
-import { OUTBOX_BYTES_MAX, WINDOW_MAX } from "../wire/limits.ts";
+import { EXECUTIONS_MAX, OUTBOX_BYTES_MAX, WINDOW_MAX } from "../wire/limits.ts";
 import type { Hello, ReplyBody, RequestBody, CancelBody, SealedBody } from "../wire/message.ts";
 import { decodeSealed, sealBody } from "../wire/message-codec.ts";
 import { ROW } from "./rows.ts";
@@ -100,10 +100,16 @@ export class Session implements Row {
     return this.nextSequence - 1 - this.acknowledged < this.peerWindow && this.#outboxBytes < OUTBOX_BYTES_MAX;
   }
 
-  /** Gives a body its place in the stream (S1). */
+  /** Replies are never refused their place, so a peer that takes none may ask nothing more. */
+  get overfull(): boolean {
+    return this.#outbox.length > 2 * EXECUTIONS_MAX || this.#outboxBytes > 4 * OUTBOX_BYTES_MAX;
+  }
+
+  /** Gives a body its place in the stream (S1). Throws VALUE_TOO_LARGE, VALUE_INVALID, and changes nothing, if the wire does not take it. */
   enqueue(body: UnnumberedBody, deadlineAt: Due, journal: Journal): OutboxEntry {
-    const numbered = { ...body, sequence: this.nextSequence++ } as SealedBody;
+    const numbered = { ...body, sequence: this.nextSequence } as SealedBody;
     const entry = new OutboxEntry(this.peer, this.epoch, numbered, sealBody(numbered), deadlineAt);
+    this.nextSequence++;
     this.#outbox.push(entry);
     this.#outboxBytes += entry.sealed.length;
     journal.touch(entry);

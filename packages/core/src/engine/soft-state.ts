@@ -4,7 +4,7 @@ import type { Value } from "../base/value.ts";
 import { LINK_SITE } from "../base/ids.ts";
 import type { SiteData } from "../peer/rtt-site.ts";
 import type { PriorData } from "../peer/rtt-tracker.ts";
-import { ROW } from "./rows.ts";
+import { ROW, type Encoded } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { EngineState } from "./engine-state.ts";
 import type { Row } from "./journal.ts";
@@ -17,10 +17,20 @@ import type { Peer } from "./peer.ts";
 export function touchSoftState(state: EngineState): void {
   for (const peer of state.peers.values()) {
     if (peer.references.size === 0 && !peer.persisted) continue;
-    peer.soft.capture = (site) => state.tracker.captureSite(site);
-    state.journal.touch(peer.soft);
+    state.journal.touch(softRow(state, peer));
   }
   state.journal.touch(new PriorsRow(state));
+}
+
+/** All soft rows as they stand; changes nothing. */
+export function captureSoftState(state: EngineState): Encoded[] {
+  const rows = [...state.peers.values()].map((peer) => softRow(state, peer)).filter((row) => !row.isEmpty);
+  return [...rows, new PriorsRow(state)].map((row) => [row.key, row.encode()]);
+}
+
+function softRow(state: EngineState, peer: Peer): SoftRow {
+  peer.soft.capture = (site) => state.tracker.captureSite(site);
+  return peer.soft;
 }
 
 /** Round trips and counts of one peer. */
@@ -37,16 +47,24 @@ export class SoftRow implements Row {
     this.key = ROW.soft + peer.id;
   }
 
+  get isEmpty(): boolean {
+    return this.#sites().length === 0 && Object.values(this.#peer.counts).every((count) => count === 0);
+  }
+
   encode(): Uint8Array {
     const { counts } = this.#peer;
+    return encodeValue([
+      [counts.calls, counts.replies, counts.failures, counts.downs, counts.refusedEnvelopes, counts.redelivered], this.#sites(),
+    ]);
+  }
+
+  #sites(): Value[] {
     const sites: Value[] = [];
     for (const asked of [LINK_SITE, ...this.#peer.flowsAsked]) {
       const data = this.capture(this.#peer.site(asked));
       if (data !== undefined) sites.push([asked, data as unknown as Value]);
     }
-    return encodeValue([
-      [counts.calls, counts.replies, counts.failures, counts.downs, counts.refusedEnvelopes, counts.redelivered], sites,
-    ]);
+    return sites;
   }
 }
 
@@ -63,26 +81,23 @@ class PriorsRow implements Row {
   }
 }
 
-/** Rows `soft/…` and `soft-priors`. Throws SNAPSHOT_INVALID. */
-export function restoreSoftState(state: EngineState, rows: readonly (readonly [string, Uint8Array])[]): void {
-  for (const [key, bytes] of rows) {
-    const reader = RowReader.of(key, bytes);
-    if (key === ROW.priors) {
-      state.tracker.restorePriors(reader.any() as unknown as PriorData);
-      reader.end();
-      continue;
-    }
-    const peer = state.peer(key.slice(ROW.soft.length) as PeerId);
-    const counts = reader.list();
-    for (const name of ["calls", "replies", "failures", "downs", "refusedEnvelopes", "redelivered"] as const) {
-      peer.counts[name] = counts.whole();
-    }
-    counts.end();
-    for (const site of reader.lists()) {
-      state.tracker.restoreSite(peer.site(site.text()), site.any() as unknown as SiteData);
-      site.end();
-    }
-    reader.end();
-    peer.soft.persisted = true;
+/** One row, `soft/…` or `soft-priors`. Throws SNAPSHOT_INVALID. */
+export function restoreSoftState(state: EngineState, [key, bytes]: Encoded): void {
+  const reader = RowReader.of(key, bytes);
+  if (key === ROW.priors) {
+    state.tracker.restorePriors(reader.any() as unknown as PriorData);
+    return reader.end();
   }
+  const peer = state.peer(key.slice(ROW.soft.length) as PeerId);
+  const counts = reader.list();
+  for (const name of ["calls", "replies", "failures", "downs", "refusedEnvelopes", "redelivered"] as const) {
+    peer.counts[name] = counts.whole();
+  }
+  counts.end();
+  for (const site of reader.lists()) {
+    state.tracker.restoreSite(peer.site(site.text()), site.any() as unknown as SiteData);
+    site.end();
+  }
+  reader.end();
+  peer.soft.persisted = true;
 }

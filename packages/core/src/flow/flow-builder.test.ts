@@ -54,7 +54,7 @@ test("flow: the folder index of the design is writable as it stands there", () =
     return { terms: b.map(batches, indexBatch, { to: worker, concurrency: 6, retry: { attempts: 5 }, into: b.cells("index", split, fold) }) };
   });
   const { programs, flows, host: hosts } = compileFlows([indexFolder]);
-  assert.deepEqual([...programs.values()].map(({ name }) => name).sort(), ["index-batch", "index-folder", "index-folder/map-index-batch"]);
+  assert.deepEqual([...programs.values()].map(({ name }) => name).sort(), ["index-batch", "index-folder", "index-folder:map-index-batch"]);
   assert.deepEqual([...flows.keys()], ["index-batch", "index-folder"]);
   assert.deepEqual([...hosts.keys()].sort(), ["list-batches@1", "read-batch@1"]);
 });
@@ -162,7 +162,7 @@ test("builder: what cannot be meant is refused, with the reason", () => {
   refuses(/concurrency is 0/, () => drafted((b) => void b.map(b.constant(["a"]), greet, { concurrency: 0 })));
   refuses(/deadlineMs is -1/, () => drafted((b, { text }) => void b.host(shout, text, { deadlineMs: -1 })));
   refuses(/deadlineMs is Infinity/, () => flow("late", { deadlineMs: Infinity }, () => {}));
-  refuses(/the flow "a b"/, () => flow("a b", { deadlineMs: 1 }, () => {}));
+  refuses(/"a b" is not a path/, () => flow("a b", { deadlineMs: 1 }, () => {}));
   refuses(/the name is taken/, () => flow("link", { deadlineMs: 1 }, () => {}));
   refuses(/one input port/, () => flow("on", { deadlineMs: 1, on: ["peer-down"] }, () => {}));
   refuses(/output port text is not bound/, () => flow("out", { output: { text: v.string() }, deadlineMs: 1 }, (() => ({})) as never).draft());

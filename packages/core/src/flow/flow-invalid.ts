@@ -7,14 +7,20 @@ export function flowInvalid(flow: string, operation: string | null, reason: stri
 }
 
 /**
- * What names a flow, function, schema, port, operation, group, event or set of cells. No `@` (it sets off the version),
- * no `/` (it sets off the operation in `flow/operation`), no `:` (the compiler's own operations have one).
+ * What names a function, schema, port, operation, group, event or set of cells. No `@` (it sets off the version),
+ * no `/` (it sets off the operation in `flow/operation`), no `:` (what the compiler makes itself has one). A flow's name
+ * may be a path of such names: `text-index/search`.
  */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 export function checkName(flow: string, what: string, name: string): void {
   if (typeof name === "string" && NAME.test(name)) return;
   throw flowInvalid(flow, null, `the ${what} ${JSON.stringify(name)} is not 1–128 letters, digits, "_", "-" or "."`);
+}
+
+export function checkFlowName(name: string): void {
+  if (typeof name === "string" && name.length <= 128 && name.split("/").every((part) => NAME.test(part))) return;
+  throw flowInvalid(name, null, `the flow's name ${JSON.stringify(name)} is not a path of letters, digits, "_", "-" and ".", 128 in all`);
 }
 
 export function checkCount(flow: string, what: string, count: number): void {

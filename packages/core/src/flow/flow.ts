@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LINK_SITE } from "../base/ids.ts";
 import { FlowBuilder } from "./flow-builder.ts";
-import { checkCount, checkName, deadlineNsFromMs, flowInvalid } from "./flow-invalid.ts";
+import { checkCount, checkFlowName, checkName, deadlineNsFromMs, flowInvalid } from "./flow-invalid.ts";
 import { pinSchema } from "./port-schema.ts";
 import type { Draft } from "./draft.ts";
 import type { Port, PortsOf } from "./port.ts";
@@ -70,7 +70,7 @@ export class Flow<in In, out Out> {
 
   constructor(name: string, options: FlowOptions<PortSchemas, PortSchemas>, build: BuildFunction) {
     const { version = 1, input = {}, output = {}, deadlineMs, on = [] } = options;
-    checkName(name, "flow", name);
+    checkFlowName(name);
     checkCount(name, "version", version);
     // A flow's round trips with a peer are kept under its name, beside those of the link itself.
     if (name === LINK_SITE) throw flowInvalid(name, null, "the name is taken: it stands for the link to a peer");

@@ -34,7 +34,7 @@ test("show: every pass is there before and after, over the flow and over what it
   const passes = ["lower-maps", "check-ports", "derive-deadlines", "stamp-chains", "insert-gates", "check-gates"];
   assert.deepEqual(shown.map(({ program, pass }) => [program, pass]), [
     ...passes.map((pass) => ["greet-all", pass]),
-    ...passes.map((pass) => ["greet-all/map-greet", pass]),
+    ...passes.map((pass) => ["greet-all:map-greet", pass]),
   ]);
   const gates = shown.at(-2);
   assert.doesNotMatch(gates?.before ?? "", /gate:/);

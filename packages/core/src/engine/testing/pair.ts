@@ -4,12 +4,17 @@ import { peerIdFromEd25519 } from "../../base/peer-id.ts";
 import type { ExecutionId, Lineage, PeerId } from "../../base/ids.ts";
 import { NS_PER_MS } from "../../base/time.ts";
 import type { Value } from "../../base/value.ts";
-import { Driver } from "../../driver.ts";
+import { Driver, type Commit } from "../../driver.ts";
 import type { HostDefinition } from "../../flow/definitions.ts";
 import { Engine } from "../engine.ts";
-import type { Answer, BusEvent, Effect, Outcome } from "../engine-events.ts";
+import type { Answer, BusEvent, Effect, EngineEvent, Outcome } from "../engine-events.ts";
 import { engineOptions, type EngineOptions } from "../engine-options.ts";
-import type { Encoded } from "../rows.ts";
+import type { PolicyLists } from "../engine-state.ts";
+import { readNodeRow } from "../restore.ts";
+import { ROW, type Encoded } from "../rows.ts";
+
+/** Where a node can be killed, in the order of one step. `commit-in-flight`: the store may have it or not. */
+export type CrashPoint = "polled" | "commit-in-flight" | "committed" | "between-effects";
 
 /** A node in a test: a real engine and driver, a store that is a Map, and host work that runs when told to. */
 export class TestNode {
@@ -28,6 +33,15 @@ export class TestNode {
   aborted: number[] = [];
   /** Host work waits here when `holdHost` is set. */
   holdHost = false;
+  /** Outputs are not confirmed while this is set. */
+  holdOutputs = false;
+  /** Asked at every point; true kills the node there. */
+  crashWhen: ((point: CrashPoint) => boolean) | undefined;
+  /** The store takes its time: a commit stays in flight until this says that it is done. */
+  commitDone: (() => boolean) | undefined;
+  readonly #seed: number;
+  #inFlight: Commit | undefined;
+  policy: PolicyLists = { block: [], allow: null };
   position = 0;
   incarnation = 0;
   up = false;
@@ -38,14 +52,16 @@ export class TestNode {
     this.name = name;
     this.flows = flows;
     this.options = options;
+    this.#seed = seed;
     this.id = peerIdFromEd25519(new Uint8Array(32).fill(seed));
   }
 
   start(): void {
     const definitions = compileFlows(this.flows as AnyFlow[]);
+    const stored = this.rows.get(ROW.node);
     const engine = new Engine({
-      identity: { peer: this.id, lineage: `${"0".repeat(31)}${this.id.length % 10}` as Lineage, incarnation: ++this.incarnation },
-      definitions, options: engineOptions(this.options), policy: { block: [], allow: null }, seed: this.name,
+      identity: { peer: this.id, lineage: (stored === undefined ? this.#seed.toString(16).padStart(32, "0") : readNodeRow(stored).lineage) as Lineage, incarnation: ++this.incarnation },
+      definitions, options: engineOptions(this.options), policy: this.policy, seed: this.name,
       groups: new Map(Object.entries(this.world.groups)),
     });
     if (this.rows.size > 0) engine.restore([...this.rows].sort(([a], [b]) => (a < b ? -1 : 1)) as Encoded[], this.world.now, Math.floor(this.world.now / NS_PER_MS));
@@ -58,9 +74,25 @@ export class TestNode {
   }
 
   /** kill −9: everything but the rows is gone. */
-  kill(): void {
+  kill(commitArrives = false): void {
+    if (commitArrives && this.#inFlight !== undefined) this.#store(this.#inFlight);
+    this.#inFlight = undefined;
     this.up = false;
     this.world.dropLinksOf(this);
+  }
+
+  restart(): void {
+    if (this.up) this.kill();
+    this.start();
+  }
+
+  get state(): Engine["state"] {
+    return this.driver.engine.state;
+  }
+
+  /** Takes an event, with a turn first where the ingress is full. */
+  take(event: EngineEvent): void {
+    while (this.driver.handle(event) === "full") this.step();
   }
 
   invoke(flow: string, input: Value, id?: string): number {
@@ -76,14 +108,55 @@ export class TestNode {
     const wake = driver.nextTimeout();
     if (!driver.engine.hasWork && (wake === undefined || wake.at === "never" || wake.at > world.now)) return false;
     driver.poll(world.now, Math.floor(world.now / NS_PER_MS));
-    const commit = driver.pollCommit();
-    if (commit !== undefined) {
-      for (const [key, bytes] of commit.puts) this.rows.set(key, bytes);
-      for (const key of commit.deletes) this.rows.delete(key);
-      this.position = commit.position;
-      driver.handleCommitted(commit.position);
+    if (this.#crash("polled")) return true;
+    this.#commit();
+    if (this.#inFlight !== undefined && this.#crash("commit-in-flight")) return true;
+    this.#finishCommit();
+    this.#release();
+    return true;
+  }
+
+  /** Lets a commit in flight arrive, and releases what waited for it. */
+  settleCommits(): boolean {
+    if (!this.up || this.#inFlight === undefined) return false;
+    this.#finishCommit(true);
+    this.#release();
+    return true;
+  }
+
+  #commit(): void {
+    this.#inFlight ??= this.driver.pollCommit();
+  }
+
+  #finishCommit(surely = false): void {
+    while (this.#inFlight !== undefined && (surely || this.commitDone === undefined || this.commitDone())) {
+      const commit = this.#inFlight;
+      this.#store(commit);
+      if (this.#crash("committed")) return;
+      this.#inFlight = undefined;
+      this.driver.handleCommitted(commit.position);
+      this.#commit();
     }
-    for (let effect = driver.pollEffect(); effect !== undefined; effect = driver.pollEffect()) this.perform(effect);
+  }
+
+  #release(): void {
+    while (this.up) {
+      const effect = this.driver.pollEffect();
+      if (effect === undefined) return;
+      this.perform(effect);
+      this.#crash("between-effects");
+    }
+  }
+
+  #store(commit: Commit): void {
+    for (const [key, bytes] of commit.puts) this.rows.set(key, bytes);
+    for (const key of commit.deletes) this.rows.delete(key);
+    this.position = commit.position;
+  }
+
+  #crash(point: CrashPoint): boolean {
+    if (!this.up || this.crashWhen?.(point) !== true) return !this.up;
+    this.kill(point === "commit-in-flight" && this.crashWhen(point));
     return true;
   }
 
@@ -97,7 +170,8 @@ export class TestNode {
       case "telemetry": return void this.events.push(effect.event);
       case "deliver-output":
         this.outputs.push({ port: effect.port, value: effect.value });
-        return void this.driver.handle({ kind: "output-delivered", command: effect.command });
+        if (!this.holdOutputs) this.driver.handle({ kind: "output-delivered", command: effect.command });
+        return;
       case "abort-host": return void this.aborted.push(effect.command);
       case "start-host":
         this.hostStarts.push(effect);
@@ -125,6 +199,9 @@ export class TestWorld {
   #nextLink = 1;
   /** Nodes that nobody reaches. */
   readonly cutOff = new Set<TestNode>();
+  /** Frames wait on their way until they are delivered, or lost with their link. */
+  slow = false;
+  readonly #onTheWay = new Map<number, Uint8Array[]>();
 
   constructor(names: readonly string[], flows: readonly AnyFlow[], groups: Record<string, readonly string[]> = {}, options: Partial<EngineOptions> = {}) {
     this.groups = groups;
@@ -153,15 +230,56 @@ export class TestWorld {
   send(link: number, _from: TestNode, frame: Uint8Array): void {
     const end = this.#ends.get(link);
     if (end === undefined || !end.to.up || this.cutOff.has(end.to) || this.cutOff.has(end.from)) return;
-    end.to.driver.handle({ kind: "frame-received", link: end.other, body: frame.slice(4) });
+    if (this.slow) {
+      const frames = this.#onTheWay.get(end.other) ?? [];
+      this.#onTheWay.set(end.other, frames);
+      frames.push(frame.slice(4));
+    } else end.to.take({ kind: "frame-received", link: end.other, body: frame.slice(4) });
+  }
+
+  /** Links that have frames on their way. */
+  get waiting(): readonly number[] {
+    return [...this.#onTheWay.keys()];
+  }
+
+  /** Lets up to `count` frames of one link arrive. */
+  deliver(link: number, count: number): void {
+    const frames = this.#onTheWay.get(link) ?? [];
+    const end = this.#ends.get(link);
+    for (const body of frames.splice(0, count)) if (end?.from.up === true) end.from.take({ kind: "frame-received", link, body });
+    if (frames.length === 0) this.#onTheWay.delete(link);
+  }
+
+  /** The links between two nodes, as the first numbers them. */
+  linksOf(from: TestNode, to: TestNode): number[] {
+    return [...this.#ends].flatMap(([link, end]) => (end.from === from && end.to === to ? [link] : []));
+  }
+
+  /** Cuts every link between two nodes; both notice, and what was on its way is lost. */
+  cut(a: TestNode, b: TestNode): void {
+    for (const link of this.linksOf(a, b)) {
+      const other = this.#ends.get(link)?.other as number;
+      this.#forget(link);
+      if (a.up) a.take({ kind: "link-closed", link, reason: "cut", blamesPeer: false });
+      if (b.up) b.take({ kind: "link-closed", link: other, reason: "cut", blamesPeer: false });
+    }
+  }
+
+  #forget(link: number): void {
+    const end = this.#ends.get(link);
+    for (const one of end === undefined ? [] : [link, end.other]) {
+      this.#ends.delete(one);
+      this.#onTheWay.delete(one);
+    }
   }
 
   close(link: number, _from: TestNode): void {
     const end = this.#ends.get(link);
     if (end === undefined) return;
-    this.#ends.delete(link);
-    this.#ends.delete(end.other);
-    if (end.to.up) end.to.driver.handle({ kind: "link-closed", link: end.other, reason: "closed", blamesPeer: false });
+    // What was sent before an orderly close arrives.
+    this.deliver(end.other, Infinity);
+    this.#forget(link);
+    if (end.to.up) end.to.take({ kind: "link-closed", link: end.other, reason: "closed", blamesPeer: false });
   }
 
   dropLinksOf(node: TestNode): void {
@@ -173,7 +291,9 @@ export class TestWorld {
     for (let round = 0; round < 10_000; round++) {
       let busy = false;
       for (const node of this.nodes.values()) busy = node.step() || busy;
-      if (!busy) return;
+      for (const link of this.waiting) this.deliver(link, Infinity);
+      for (const node of this.nodes.values()) busy = node.settleCommits() || busy;
+      if (!busy && this.waiting.length === 0) return;
     }
     throw new Error("the nodes do not come to rest");
   }

@@ -56,7 +56,7 @@ test("compile: G1, every call and send of every program is gated, and none is lo
       );
     }
     const remoteMaps = flow.draft().program.operations.filter((operation) => operation.kind === "map-flow" && operation.remote);
-    const children = [...programs.values()].filter(({ name }) => name.startsWith("random/"));
+    const children = [...programs.values()].filter(({ name }) => name.startsWith("random:"));
     assert.equal(children.length, remoteMaps.length);
   }), runs);
 });

@@ -46,7 +46,7 @@ test("lower-maps: a remote map runs a made-up child that makes one gated call", 
   const [child] = parent.children.values();
   assert.deepEqual(child, {
     format: 1,
-    name: "asking/map-relay",
+    name: "asking:map-relay",
     version: 1,
     inputs: [{ name: "name", slot: 0, schema: null }, { name: "times", slot: 1, schema: null }, { name: TARGET_PORT, slot: 2, schema: null }],
     outputs: [{ name: "text", slot: 3, schema: null }],

@@ -66,7 +66,7 @@ function callingProgram(parent: DraftProgram, map: MapFlow, flow: FlowSignature)
   };
   return {
     format: 1,
-    name: `${parent.name}/${map.name}`,
+    name: `${parent.name}:${map.name}`,
     version: parent.version,
     inputs: names.map((name, slot) => ({ name, slot, schema: null })),
     outputs: results,

@@ -1,0 +1,3 @@
+import "holdfast";
+
+throw new Error("this file does not load");
