@@ -41,7 +41,7 @@ const listBatches = host("list-batches", { input: v.string(), output: v.array(Ba
 const withRoot = pure("with-root", {}, (root: string, batch: v.InferOutput<typeof Batch>) => ({ root, batch }));
 
 /** What a worker does for the coordinator. */
-export const indexBatch = flow("text-index.batch",
+export const indexBatch = flow("text-index/batch",
   { input: { root: v.string(), batch: Batch }, output: { batched: Batched }, deadlineMs: 600_000 },
   (b, { root, batch }) => ({ batched: b.host(readBatch, b.pure(withRoot, root, batch)) }));
 
@@ -72,7 +72,7 @@ const addMerge = pure("add-merge", {}, (cell: MergedCell | null, [, ...batch]: M
   [(cell?.[0] ?? 0) + 1, ...batch]);
 
 /** Indexes every text file below `root`: the batches go to workers, their counts into cells as they arrive. */
-export const buildIndex = flow("text-index.build",
+export const buildIndex = flow("text-index/build",
   { input: { root: v.string() }, output: { batches: v.number() }, deadlineMs: "never" },
   (b, { root }) => ({
     batches: b.map(b.host(listBatches, root), indexBatch, {
@@ -94,10 +94,10 @@ const hitOf = pure("hit-of", {}, (term: string, cell: TermCell | null): Hit =>
 
 const hitsOf = pure("hits-of", {}, (looked: { readonly hit: Hit }[]): Hit[] => looked.map(({ hit }) => hit));
 
-const lookUp = flow("text-index.look-up", { input: { term: any<string>() }, output: { hit: any<Hit>() }, deadlineMs: 10_000 },
+const lookUp = flow("text-index/look-up", { input: { term: any<string>() }, output: { hit: any<Hit>() }, deadlineMs: 10_000 },
   (b, { term }) => ({ hit: b.pure(hitOf, term, b.read<TermCell>("index", { key: term })) }));
 
 /** Answers from the index: for each term of the query, how often it occurs and in how many documents. */
-export const search = flow("text-index.search",
+export const search = flow("text-index/search",
   { input: { query: v.string() }, output: { hits: v.array(Hit) }, deadlineMs: 10_000 },
   (b, { query }) => ({ hits: b.pure(hitsOf, b.map(b.pure(termsOf, query), lookUp)) }));

@@ -360,8 +360,8 @@ class RunningNode implements Node {
     const asker = this.#answers.get(tag);
     this.#answers.delete(tag);
     if (answer.ok) return asker?.resolve(answer.execution);
-    const code = answer.code === "SCHEMA" ? "VALUE_INVALID" : answer.code;
-    asker?.reject(new RuntimeError(code, { reason: answer.message, ...(answer.details === null ? {} : { issues: JSON.stringify(answer.details) }) }));
+    const code = answer.code === "SCHEMA" ? "INPUT_INVALID" : answer.code;
+    asker?.reject(new RuntimeError(code, { reason: answer.message }));
   }
 
   #finish(id: ExecutionId, outcome: Outcome): void {

@@ -1,7 +1,6 @@
 import { compileFlows, programToMermaid, programToText, RuntimeError, showPasses } from "@holdfast/core";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { loadFleet } from "../fleet/load-fleet.ts";
-import { resolveFlow } from "./run.ts";
 import type { AnyFlow } from "@holdfast/core";
 
 export interface FlowShowOptions {
@@ -14,8 +13,7 @@ export interface FlowShowOptions {
 export async function showFlow(name: string, file: string | undefined, { data, mermaid, passes }: FlowShowOptions): Promise<void> {
   const fleet = await loadFleet(file ?? FleetDirectory.find(data).read().file);
   const flows = reachable([...fleet.nodes.values()].flatMap((node) => node.flows));
-  const wanted = resolveFlow(name, flows.map((flow) => flow.name));
-  const flow = flows.filter((one) => one.name === wanted).sort((a, b) => b.version - a.version)[0];
+  const flow = flows.filter((one) => one.name === name).sort((a, b) => b.version - a.version)[0];
   if (flow === undefined) throw new RuntimeError("NOT_FOUND", { flow: name, flows: [...new Set(flows.map((one) => one.name))].join(" ") });
   if (mermaid === true) return console.log(`%% as written\n${programToMermaid(flow.draft().program)}%% as it runs\n${compiledMermaid(flow)}`);
   const shown = showPasses(flow);

@@ -11,15 +11,8 @@ export interface RunOptions extends Target {
 export async function run(flow: string, { input, id, detach, json, ...target }: RunOptions): Promise<void> {
   const value = parseJson("--input", input);
   await ask(target, async (client) => {
-    const { flows } = await client.call("status", {});
-    const execution = await client.call("start", { flow: resolveFlow(flow, flows), input: value, ...(id === undefined ? {} : { id }) });
+    const execution = await client.call("start", { flow, input: value, ...(id === undefined ? {} : { id }) });
     if (detach === true) return console.log(execution);
     console.log(jsonText(await client.call("result", { execution }), json === true ? 0 : 2));
   });
-}
-
-/** Names of flows have no slash; people may write one for the dot that sets off a group. */
-export function resolveFlow(given: string, flows: readonly string[]): string {
-  const dotted = given.replaceAll("/", ".");
-  return flows.includes(given) || !flows.includes(dotted) ? given : dotted;
 }

@@ -15,7 +15,7 @@ const peer: PeerReport = {
   historyLost: false, addresses: [],
   sites: [
     { site: "link", srttMs: 0.5, samples: 9, deadlineMs: 20, tier: "site" },
-    { site: "text-index.batch", srttMs: 1234, samples: 7, deadlineMs: 3000, tier: "site" },
+    { site: "text-index/batch", srttMs: 1234, samples: 7, deadlineMs: 3000, tier: "site" },
   ],
 };
 

@@ -106,7 +106,8 @@ export class Engine {
   }
 
   get hasWork(): boolean {
-    return this.#ingress.length > 0 || this.state.frontier.size > 0 || this.state.bus.size > 0;
+    // Effects between two turns are those of `begin` and `restore`: the first turn carries them.
+    return this.#ingress.length > 0 || this.state.frontier.size > 0 || this.state.bus.size > 0 || this.state.effects.length > 0;
   }
 
   /** Runs one turn. `now`: engine time, never going back; `wallMs`: ms since 1970. */
@@ -183,7 +184,9 @@ export class Engine {
     if (this.#expectedWakeAt === "never") return;
     const pause = state.now - Math.max(this.#lastPollAt, this.#expectedWakeAt);
     if (pause < state.options.pauseMinNs) return;
-    state.pausedNs += pause;
+    // What arrived while nobody looked may still lie in a socket. So timers that fell due in the pause get a moment
+    // more; a bounded one, so that a node that is always late finds a dead peer too.
+    state.pausedNs += pause + Math.min(Math.max(0, this.#expectedWakeAt - this.#lastPollAt), state.options.pauseMinNs / 2);
     state.count("pauses");
     state.publish("pause-recognised", null, { ms: Math.round(pause / 1e6) });
   }
@@ -276,10 +279,11 @@ export class Engine {
       const peer = event.kind === "frame-received" ? state.links.get(event.link) : undefined;
       if (peer !== undefined) senders.set(peer, (senders.get(peer) ?? 0) + 1);
     }
-    // Those that send more than their even share cause it; the others are spared.
-    const share = this.#ingress.length / Math.max(1, senders.size);
+    // Those that send at least their even share cause it; the others are spared. All that is our own counts as one more.
+    const foreign = [...senders.values()].reduce((sum, count) => sum + count, 0);
+    const share = this.#ingress.length / (senders.size + (foreign < this.#ingress.length ? 1 : 0));
     for (const [peer, count] of senders) {
-      if (count >= share && elapsedNs(state.now, peer.noticeSentAt) >= NOTICE_NS) this.#links.sendBackoffNotice(peer, NOTICE_NS);
+      if (count >= share && (peer.noticeSentAt === 0 || elapsedNs(state.now, peer.noticeSentAt) >= NOTICE_NS)) this.#links.sendBackoffNotice(peer, NOTICE_NS);
     }
   }
 

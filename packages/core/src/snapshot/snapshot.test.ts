@@ -160,6 +160,7 @@ test("new lineage: what peers asked goes, calls that may have run end as unknown
     node.start();
     for (const execution of node.driver.engine.state.executions.values()) assert.notEqual(execution.origin.kind, "peer");
   }
+  fresh.cutOff.clear();
   for (const node of fresh.nodes.values()) node.holdHost = false;
   for (const node of fresh.nodes.values()) for (const effect of node.hostStarts.splice(0)) node.finishHost(effect);
   fresh.run(120_000);

@@ -8,6 +8,7 @@
  */
 import { RuntimeError } from "../base/errors.ts";
 import { encodeValue } from "../base/value-codec.ts";
+import type { Lineage } from "../base/ids.ts";
 import type { Value } from "../base/value.ts";
 import { Cells } from "../engine/cells.ts";
 import { INLINE_BYTES_MAX, parseSlotKey, slotPrefix } from "../engine/execution.ts";
@@ -16,6 +17,7 @@ import { readNodeRow } from "../engine/restore.ts";
 import { RowReader } from "../engine/row-reader.ts";
 import { ROW, SPEC_VERSION, type Encoded } from "../engine/rows.ts";
 import { SNAPSHOT_PARTS, type SnapshotEntries, type SnapshotEntry, type SnapshotPart } from "./snapshot-parts.ts";
+import { withNewLineage } from "./new-lineage.ts";
 import { readSnapshot, SNAPSHOT_BYTES_MAX, writeSnapshot } from "./snapshot-file.ts";
 
 /** What the store knows beside its rows; 0 where there is no store. */
@@ -27,6 +29,11 @@ export interface StoreNumbers {
 export interface SnapshotLimits {
   /** Default `SNAPSHOT_BYTES_MAX`. */
   readonly bytesMax?: number;
+}
+
+export interface DecodeOptions extends SnapshotLimits {
+  /** Gives up the history that peers share with the node: its rows under this lineage (`withNewLineage`). */
+  readonly newLineage?: Lineage | null;
 }
 
 /** Sorts rows into parts, from a store or from `captureRows`. Throws SNAPSHOT_INVALID naming what is damaged or too large. */
@@ -70,8 +77,8 @@ export function encodeSnapshot(rows: readonly Encoded[], numbers: StoreNumbers =
 }
 
 /** The rows of a snapshot, in ascending key order. Throws SNAPSHOT_INVALID naming the part; the spec version is checked first. */
-export function decodeSnapshot(bytes: Uint8Array, limits: SnapshotLimits = {}): Encoded[] {
-  const parts = readSnapshot(bytes, limits.bytesMax ?? SNAPSHOT_BYTES_MAX);
+export function decodeSnapshot(bytes: Uint8Array, { bytesMax = SNAPSHOT_BYTES_MAX, newLineage = null }: DecodeOptions = {}): Encoded[] {
+  const parts = readSnapshot(bytes, bytesMax);
   const rows: Encoded[] = [readNode(parts)];
   for (const part of ["frontier", "bus"] as const) {
     rows.push(...entriesOf(parts, part, () => part));
@@ -91,10 +98,10 @@ export function decodeSnapshot(bytes: Uint8Array, limits: SnapshotLimits = {}): 
     if (key === rows[at + 1]?.[0]) throw refuse(key, "there twice");
   });
   checkTimers(parts, rows);
-  return rows;
+  return newLineage === null ? rows : withNewLineage(rows, newLineage);
 }
 
-/** Of which node, and of which point in its history, a snapshot is. Throws like `decodeSnapshot`. */
+/** Of which node, and of which point in its history, a snapshot is. */
 export interface SnapshotOrigin extends StoreNumbers {
   readonly peer: string;
   readonly lineage: string;
@@ -103,6 +110,7 @@ export interface SnapshotOrigin extends StoreNumbers {
   readonly now: number;
 }
 
+/** Throws like `decodeSnapshot`. */
 export function snapshotOrigin(bytes: Uint8Array): SnapshotOrigin {
   const parts = readSnapshot(bytes, SNAPSHOT_BYTES_MAX);
   const { peer, lineage, incarnation, now } = readNodeRow(readNode(parts)[1]);

@@ -23,9 +23,10 @@ export function busyWorld(): TestWorld {
   if (first !== undefined) ann.finishHost(first);
   world.settle();
   world.cutOff.add(cid);
-  world.close([...ann.driver.engine.state.links.entries()].find(([, peer]) => peer.id === cid.id)?.[0] ?? 0, ann);
+  for (const [link, peer] of cid.driver.engine.state.links) if (peer.id === ann.id) world.close(link, cid);
   world.now += 5 * NS_PER_MS;
   world.settle();
+  world.cutOff.add(bob);
   ann.invoke("tell", { n: 8 }, "told");
   world.settle();
   // More than one turn can run: what is left over stays in the frontier.

@@ -21,7 +21,7 @@ export class TestNode {
   readonly name: string;
   readonly id: PeerId;
   readonly rows = new Map<string, Uint8Array>();
-  readonly flows: readonly AnyFlow[];
+  flows: readonly AnyFlow[];
   readonly world: TestWorld;
   readonly options: Partial<EngineOptions>;
   driver!: Driver;
@@ -45,6 +45,8 @@ export class TestNode {
   position = 0;
   incarnation = 0;
   up = false;
+  /** Not polled (stopped, suspended); what arrives meanwhile waits. */
+  paused = false;
   #tag = 0;
 
   constructor(world: TestWorld, name: string, seed: number, flows: readonly AnyFlow[], options: Partial<EngineOptions>) {
@@ -103,7 +105,7 @@ export class TestNode {
 
   /** One turn, one commit, all released effects. True if anything happened. */
   step(): boolean {
-    if (!this.up) return false;
+    if (!this.up || this.paused) return false;
     const { driver, world } = this;
     const wake = driver.nextTimeout();
     if (!driver.engine.hasWork && (wake === undefined || wake.at === "never" || wake.at > world.now)) return false;
@@ -201,6 +203,7 @@ export class TestWorld {
   readonly cutOff = new Set<TestNode>();
   /** Frames wait on their way until they are delivered, or lost with their link. */
   slow = false;
+  dials = 0;
   readonly #onTheWay = new Map<number, Uint8Array[]>();
 
   constructor(names: readonly string[], flows: readonly AnyFlow[], groups: Record<string, readonly string[]> = {}, options: Partial<EngineOptions> = {}) {
@@ -214,6 +217,7 @@ export class TestWorld {
   }
 
   dial(from: TestNode, peer: PeerId): void {
+    this.dials++;
     const to = [...this.nodes.values()].find((node) => node.id === peer) as TestNode;
     if (!to.up || this.cutOff.has(to) || this.cutOff.has(from)) {
       from.driver.handle({ kind: "dial-failed", peer, reason: "refused" });
@@ -248,6 +252,12 @@ export class TestWorld {
     const end = this.#ends.get(link);
     for (const body of frames.splice(0, count)) if (end?.from.up === true) end.from.take({ kind: "frame-received", link, body });
     if (frames.length === 0) this.#onTheWay.delete(link);
+  }
+
+  /** kill −9 of a whole machine: nobody is told that its links are gone. */
+  vanish(node: TestNode): void {
+    for (const [link, end] of [...this.#ends]) if (end.from === node) this.#forget(link);
+    node.kill();
   }
 
   /** The links between two nodes, as the first numbers them. */
@@ -305,7 +315,7 @@ export class TestWorld {
     while (this.now < until) {
       let next = until;
       for (const node of this.nodes.values()) {
-        const wake = node.up ? node.driver.nextTimeout() : undefined;
+        const wake = node.up && !node.paused ? node.driver.nextTimeout() : undefined;
         if (wake !== undefined && wake.at !== "never") next = Math.min(next, wake.at);
       }
       this.now = Math.max(this.now, next);
