@@ -5,11 +5,12 @@
 import { measureCalls } from "./engine/calls.ts";
 import { measureDurable } from "./engine/durable.ts";
 import { measureEnvelopes } from "./engine/envelopes.ts";
+import { measureStart } from "./engine/start.ts";
 import type { BenchOptions, Figure } from "./harness.ts";
 
 export async function run(options: BenchOptions): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
-  for (const measure of [measureEnvelopes, measureDurable, measureCalls]) {
+  for (const measure of [measureEnvelopes, measureDurable, measureCalls, measureStart]) {
     options.note(measure.name);
     figures.push(...(await measure(options)));
   }

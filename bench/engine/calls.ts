@@ -14,6 +14,8 @@ import { ask } from "./flows.ts";
 import { recordingStore } from "./recording-store.ts";
 
 const TARGET_RATIO = 2;
+/** Until then V8 still compiles what a call runs, beside the call, on the same two cores: it shows in p99. Measured. */
+const WARM_UP_CALLS = 20_000;
 /** Commits on the way of a durable call: the request at the caller, the reply at the callee, the result at the caller. */
 const COMMITS_ON_THE_WAY = 3;
 
@@ -24,6 +26,7 @@ export async function measureCalls(options: BenchOptions): Promise<Figure[]> {
   await using durable = await pair(scratch.path);
   const bytes = await plain.bytesOfCall();
   await using bare = await pingPong(plain.ready, bytes);
+  for (let at = 0; at < WARM_UP_CALLS; at++) await plain.call();
   options.note(`a call takes ${bytes.question} bytes there and ${bytes.answer} back`);
 
   const p99: Record<"call" | "bare", number[]> = { call: [], bare: [] };

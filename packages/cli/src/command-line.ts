@@ -41,7 +41,7 @@ function addFleetCommands(program: Command): void {
 }
 
 function addExecutionCommands(program: Command): void {
-  program.command("run").argument("<flow>", "its name; GROUP/NAME means GROUP.NAME").description("Start a flow, wait for it and print its outputs as JSON.")
+  program.command("run").argument("<flow>", "its name").description("Start a flow, wait for it and print its outputs as JSON.")
     .option("--input <json>", "the flow's input ports (default: {})", "{}")
     .option("--id <id>", "the execution's id: the same one is started only once")
     .option("--detach", "print the execution's id and do not wait")

@@ -28,7 +28,7 @@ import type { Screen } from "./job/screen.ts";
 const FLEET_DEFAULT = fileURLToPath(new URL("../../../examples/text-index/fleet.ts", import.meta.url));
 /** Between two kills, at random: from under a node's start-up time to a few batches. */
 const SPACING_MS_MIN = 30;
-const SPACING_MS_MAX = 700;
+const SPACING_MS_MAX = 1_300;
 /** Corpus for the test: this many files a kill, of this many words. */
 const FILES_PER_KILL = 150;
 const WORDS_PER_FILE = 3_000;

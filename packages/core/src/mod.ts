@@ -31,3 +31,5 @@ export { readNodeRow, type RestoreReport, type StoredNode } from "./engine/resto
 export { ROW, SPEC_VERSION, type Encoded } from "./engine/rows.ts";
 export { captureRows, foldDifferences } from "./engine/capture.ts";
 export { decodeSnapshot, encodeSnapshot, snapshotOrigin, type SnapshotOrigin } from "./snapshot/snapshot.ts";
+export { describeSnapshot } from "./snapshot/describe-snapshot.ts";
+export { withNewLineage } from "./snapshot/new-lineage.ts";

@@ -2,6 +2,11 @@ import { checkValue, type CommandId, type Definitions, type Effect, type EngineE
 
 type StartHost = Extract<Effect, { kind: "start-host" }>;
 
+/** Why a signal fires: whatever the work makes of it, the operation failed for its deadline. */
+class DeadlinePassed extends Error {
+  override readonly name = "DeadlinePassed";
+}
+
 /** Timers of Node.js hold at most this; a later deadline is the engine's to enforce. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
@@ -50,6 +55,9 @@ export class HostWork {
       checkValue(value ?? null);
       return { kind: "host-completed", command, value: (value ?? null) as Value };
     } catch (error) {
+      if (signal.aborted && signal.reason instanceof DeadlinePassed) {
+        return { kind: "host-failed", command, code: "DEADLINE", message: `${definition.name}: ${signal.reason.message}`, details: null };
+      }
       return failed(command, definition, error);
     }
   }
@@ -89,6 +97,6 @@ function plain(details: unknown): Value {
 
 function deadlineTimer(remainingNs: number | "never", controller: AbortController): NodeJS.Timeout | undefined {
   if (remainingNs === "never" || remainingNs / NS_PER_MS > TIMEOUT_MS_MAX) return undefined;
-  const onDeadline = () => controller.abort(new Error("the operation's deadline passed"));
+  const onDeadline = () => controller.abort(new DeadlinePassed("the operation's deadline passed"));
   return setTimeout(onDeadline, Math.ceil(remainingNs / NS_PER_MS)).unref();
 }

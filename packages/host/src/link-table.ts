@@ -2,6 +2,9 @@ import { type LinkId, type PeerId, RuntimeError } from "@holdfast/core";
 import type { Link, Listener, Transport } from "./links/link.ts";
 import type { NodeLoop } from "./node-loop.ts";
 
+/** Bytes that wait for one peer to read them: all that the engine keeps for it, twice. */
+const LINK_BUFFER_MAX = 512 * 1024 * 1024;
+
 /** How long one address may take to answer, in ms. */
 const DIAL_MS_MAX = 5000;
 
@@ -48,7 +51,11 @@ export class LinkTable {
   }
 
   send(id: LinkId, frame: Uint8Array): void {
-    this.#links.get(id)?.send(frame);
+    const link = this.#links.get(id);
+    if (link === undefined) return;
+    link.send(frame);
+    // A peer that reads nothing: TCP holds us back, and what the engine keeps sending must not pile up here.
+    if (link.buffered > LINK_BUFFER_MAX) link.destroy();
   }
 
   close(id: LinkId): void {

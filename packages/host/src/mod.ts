@@ -20,3 +20,5 @@ export {
   type ControlMethod, type ExecutionFailedDetails, type ParamsOf, type ResultOf,
 } from "./control/control-protocol.ts";
 export { serveControl, type ControlServer } from "./control/control-server.ts";
+export { readSnapshot, restoreNode } from "./restore-node.ts";
+export { describeSnapshot } from "@holdfast/core";

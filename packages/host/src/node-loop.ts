@@ -1,4 +1,4 @@
-import { type Driver, type Effect, type EngineEvent, NS_PER_MS } from "@holdfast/core";
+import { type Driver, type Effect, type EngineEvent, NS_PER_MS, RuntimeError } from "@holdfast/core";
 import type { Clock } from "./clock.ts";
 import type { Store } from "./stores/store.ts";
 
@@ -28,10 +28,13 @@ export class NodeLoop {
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Infinity;
-  #idleWaiters: (() => void)[] = [];
+  /** The last commit that is durable. */
+  #durable: number;
+  #idleWaiters: { readonly position: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
 
   constructor(ports: LoopPorts) {
     this.#ports = ports;
+    this.#durable = ports.driver.position;
   }
 
   /** Takes an event; the turn for it runs soon, together with what else comes in this tick. */
@@ -63,17 +66,21 @@ export class NodeLoop {
     this.#armTimer();
   }
 
-  /** Resolves when everything that the state shows now is durable and released. */
+  /** Resolves when everything that the state shows now is durable and released; what comes later need not be. */
   idle(): Promise<void> {
-    if (this.#stopped || this.#ports.driver.isIdle) return Promise.resolve();
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+    const { driver, store } = this.#ports;
+    // What is not in a record yet will be in the next.
+    const position = store === null ? this.#durable : driver.position + (driver.engine.hasChanges ? 1 : 0);
+    if (position <= this.#durable) return Promise.resolve();
+    if (this.#stopped) return Promise.reject(notRunning());
+    return new Promise((resolve, reject) => this.#idleWaiters.push({ position, resolve, reject }));
   }
 
-  /** Nothing happens after this. */
-  stop(): void {
+  /** Nothing happens after this, and what was not durable by now is not confirmed. */
+  stop(error: Error = notRunning()): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+    for (const { reject } of this.#idleWaiters.splice(0)) reject(error);
   }
 
   #schedule(): void {
@@ -102,6 +109,7 @@ export class NodeLoop {
       () => {
         if (this.#stopped) return;
         driver.handleCommitted(commit.position);
+        this.#durable = commit.position;
         // The next commit goes out before anything else: turns gathered behind this one.
         this.#commit();
         this.#release();
@@ -118,7 +126,8 @@ export class NodeLoop {
       if (this.#stopped) return;
       this.#ports.perform(effect);
     }
-    if (this.#idleWaiters.length > 0 && driver.isIdle) for (const resolve of this.#idleWaiters.splice(0)) resolve();
+    // Waiters come in ascending order of position.
+    while (this.#idleWaiters[0] !== undefined && this.#idleWaiters[0].position <= this.#durable) this.#idleWaiters.shift()?.resolve();
   }
 
   /** An armed timer that is early is left alone: it fires, finds nothing due, and arms the next. */
@@ -135,4 +144,8 @@ export class NodeLoop {
       this.pump();
     }, Math.min(Math.ceil(delayMs), TIMEOUT_MS_MAX));
   }
+}
+
+function notRunning(): RuntimeError {
+  return new RuntimeError("NOT_RUNNING");
 }

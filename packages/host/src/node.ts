@@ -47,6 +47,8 @@ export async function createNode(given: NodeOptions, parts: NodeParts = {}): Pro
   try {
     const claim = store === null ? { fence: 1, position: 0 } : await store.claim(identity.peerId);
     const rows = store === null ? [] : await store.load();
+    const self = Object.keys(options.peers ?? {}).find((name) => options.peers?.[name]?.id === identity.peerId);
+    if (self !== undefined) throw new RuntimeError("OPTION_INVALID", { option: `peers.${self}`, expected: "another node; this id is its own" });
     const nodeRow = rows.find(([key]) => key === ROW.node);
     if (nodeRow === undefined && rows.length > 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "node", reason: "missing" });
     const stored = nodeRow === undefined ? undefined : readNodeRow(nodeRow[1]);
@@ -303,7 +305,7 @@ class RunningNode implements Node {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_MS_MAX).unref());
     this.#loop.handle({ kind: "drain-requested" });
     this.#loop.pump();
-    await Promise.race([this.durable(), timeout]);
+    await Promise.race([this.durable().catch(() => undefined), timeout]); // a store that failed has been reported
     this.#loop.stop();
     this.#work.abortAll("shutdown");
     await Promise.race([this.#links.closeAll(), timeout]);
@@ -317,7 +319,7 @@ class RunningNode implements Node {
   #handleStoreFailure(error: Error): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#loop.stop();
+    this.#loop.stop(error);
     this.#work.abortAll("the store failed");
     this.#links.destroyAll();
     void this.#links.closeAll();

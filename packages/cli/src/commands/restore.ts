@@ -14,8 +14,9 @@ export async function restore(node: string, file: string | undefined, { data, ne
   }
   const { directory } = FleetDirectory.find(data).node(node);
   const snapshot = file === undefined ? {} : { snapshot: readSnapshotFile(file) };
-  await restoreNode(directory, { ...snapshot, newLineage });
-  console.log(`${node} is restored${newLineage ? ", with a new lineage" : ""}`);
+  const { rows, lineage, backup } = await restoreNode(directory, { ...snapshot, newLineage });
+  console.log(`${node} is restored: ${rows} rows, ${lineage === null ? "its lineage goes on" : `new lineage ${lineage}`}`);
+  if (backup !== null) console.log(`what was there before is in ${backup}`);
 }
 
 function readSnapshotFile(file: string): Uint8Array {

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
-import { RuntimeError } from "@holdfast/core";
-import { ControlClient, describeSnapshot, readSnapshot } from "@holdfast/host";
+import { describeSnapshot, RuntimeError } from "@holdfast/core";
+import { ControlClient, readSnapshot } from "@holdfast/host";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { jsonText } from "./ask.ts";
 
@@ -27,6 +27,6 @@ async function takeSnapshot(directory: string): Promise<Uint8Array> {
     return await client.snapshot();
   } catch (error) {
     if (!(error instanceof RuntimeError) || error.code !== "NODE_UNREACHABLE") throw error;
-    return await readSnapshot(directory);
+    return readSnapshot(directory);
   }
 }

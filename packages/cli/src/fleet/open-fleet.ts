@@ -35,7 +35,7 @@ export async function openFleet({ fleet, file, directory, job, keep, say }: Open
     if (earlier !== undefined && earlier.name !== fleet.name) {
       throw new RuntimeError("FLEET_INVALID", { data: directory.path, reason: `it holds the fleet ${earlier.name}` });
     }
-    await awaitEarlierRun(earlier?.nodes ?? [], say);
+    await awaitEarlierRun(earlier?.nodes ?? [], directory.path, say);
     const cleared = job !== undefined && settleEarlierJob(fleet, directory, job, keep, say);
     const nodes = await describeNodes(fleet, directory, cleared ? undefined : earlier);
     directory.write({ format: 1, name: fleet.name, file, nodes });

@@ -12,13 +12,14 @@ const POLL_MS = 100;
  * Nodes whose supervisor was killed drain by themselves; the next one waits for that. One that a signal has stopped
  * cannot, so it is woken. Throws FLEET_BUSY, naming the process, if it is still there when a drain must have ended.
  */
-export async function awaitEarlierRun(nodes: readonly NodeRecord[], say: (text: string) => void): Promise<void> {
+export async function awaitEarlierRun(nodes: readonly NodeRecord[], data: string, say: (text: string) => void): Promise<void> {
   for (const { name, directory } of nodes) {
-    for (let waitedMs = 0; await isThere(directory); waitedMs += POLL_MS) {
-      const pid = pidOf(directory);
+    const pid = pidOf(directory);
+    const isAlive = () => pid !== undefined && isNode(pid, name, data);
+    for (let waitedMs = 0; isAlive() || (await answers(directory)); waitedMs += POLL_MS) {
       if (waitedMs === 0) {
         say(`waiting for ${name} of an earlier run (process ${pid ?? "unknown"}) to drain`);
-        if (pid !== undefined && isNode(pid, name)) process.kill(pid, "SIGCONT");
+        if (isAlive()) process.kill(pid as number, "SIGCONT");
       }
       if (waitedMs > DRAIN_MS_MAX + 2_000) throw new RuntimeError("FLEET_BUSY", { node: name, pid: pid ?? "unknown", directory });
       await sleep(POLL_MS);
@@ -26,7 +27,7 @@ export async function awaitEarlierRun(nodes: readonly NodeRecord[], say: (text: 
   }
 }
 
-async function isThere(directory: string): Promise<boolean> {
+async function answers(directory: string): Promise<boolean> {
   try {
     (await ControlClient.open(directory)).close();
     return true;
@@ -43,11 +44,11 @@ function pidOf(directory: string): number | undefined {
   }
 }
 
-/** Numbers of processes are used again: is this one a node of that name? Where it cannot be told, it is left alone. */
-function isNode(pid: number, name: string): boolean {
+/** Numbers of processes are used again: is this one that node of that fleet? Where it cannot be told, it is left alone. */
+function isNode(pid: number, name: string, data: string): boolean {
   try {
     const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return argv.includes("node") && argv.includes(name);
+    return argv.includes("node") && argv.includes(name) && argv.includes(data);
   } catch {
     return false;
   }

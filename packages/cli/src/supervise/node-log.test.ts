@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import { parseLogLine, prettyLine } from "./log-line.ts";
 import { NodeLog } from "./node-log.ts";
 
@@ -32,5 +33,5 @@ test("log line: what is no line of ours is an error with that text", () => {
 
 test("log line: reads well", () => {
   const line = prettyLine({ time: "2026-01-02T03:04:05.678Z", level: "warn", node: "ann", message: "link lost", peer: "bob", tries: 3 });
-  assert.equal(line.replaceAll(/\u001b\[\d+m/g, ""), "03:04:05.678 warn  ann: link lost peer=bob tries=3");
+  assert.equal(stripVTControlCharacters(line), "03:04:05.678 warn  ann: link lost peer=bob tries=3");
 });

@@ -26,11 +26,13 @@ export async function runNode(file: string, name: string, directory: FleetDirect
     const options = nodeOptions(fleet.node(name), directory);
     await using node = await createNode({ ...options, log });
     writeFileSync(join(options.dataDir as string, "node.pid"), `${process.pid}\n`, { mode: 0o600 });
-    await using _control = await serveControl(node, options.dataDir as string);
+    const control = await serveControl(node, options.dataDir as string);
     tell({ kind: "ready", id: node.id, addresses: node.addresses });
     const reason = await Promise.race([stop, node.failed]);
     log.info({ reason }, "draining");
     setTimeout(() => process.exit(1), DRAIN_MS_MAX).unref();
+    await node.close();
+    await control.close(); // Last: whoever wants to know whether the node is still there asks here.
     return 0;
   } catch (error) {
     if (!(error instanceof RuntimeError)) throw error;

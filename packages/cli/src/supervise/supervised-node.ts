@@ -12,7 +12,7 @@ import type { ChildMessage } from "./child-messages.ts";
 import type { LogLine } from "./log-line.ts";
 
 /** A process that has lived this long begins anew with the shortest delay when it dies. */
-const SETTLED_MS = 5_000;
+const SETTLED_MS = 1_000;
 const RESTART_BASE_NS = 50 * NS_PER_MS;
 const RESTART_MAX_NS = 30 * NS_PER_S;
 

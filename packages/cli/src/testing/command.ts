@@ -12,6 +12,13 @@ export const fixture = (name: string): string => fileURLToPath(new URL(`./fleets
 /** Flags of the test runner's are not for its children. */
 const FLAGS = process.execArgv.filter((flag) => !flag.startsWith("--test"));
 
+const running = new Set<ChildProcess>();
+
+/** Ends what a failed test left behind. */
+export function endAll(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 /** A command under way, with what it said so far. */
 export class Running {
   readonly process: ChildProcess;
@@ -21,6 +28,8 @@ export class Running {
 
   constructor(args: readonly string[], cwd = REPOSITORY) {
     this.process = spawn(process.execPath, [...FLAGS, BIN, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    running.add(this.process);
+    this.process.once("exit", () => running.delete(this.process));
     this.process.stdout?.on("data", (chunk) => (this.stdout += String(chunk)));
     this.process.stderr?.on("data", (chunk) => (this.stderr += String(chunk)));
     this.exit = once(this.process, "close").then(([code]) => ({ code: code as number | null, stdout: this.stdout, stderr: this.stderr }));

@@ -5,7 +5,7 @@ import type { Due } from "../base/time.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Row } from "./journal.ts";
-import type { TimerSubject } from "./timer-table.ts";
+import type { TimerEntry, TimerSubject } from "./timer-table.ts";
 import type { WakeReason } from "./engine-events.ts";
 
 export const COMMAND_KINDS = ["timer", "host", "request", "child", "event", "gate", "output"] as const;
@@ -19,7 +19,7 @@ export interface Attempt {
   readonly peer: PeerId;
   readonly number: number;
   state: "queued" | "sent" | "accepted";
-  /** Engine time of the first transmission (0: not yet), for the round trip. Soft. */
+  /** Awake time of the first transmission (0: not yet), for the round trip. Soft. */
   sentAt: number;
   /** The envelope was sent more than once: its round trip is no sample (Karn's rule). Soft. */
   redelivered: boolean;
@@ -37,7 +37,7 @@ export class Command implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, number>();
+  readonly timers = new Map<WakeReason, TimerEntry>();
 
   readonly id: CommandId;
   readonly kind: CommandKind;

@@ -403,7 +403,7 @@ export class Engine {
       case "heartbeat": return this.#links.handleHeartbeatTimer(subject as Peer);
       case "detector": return this.#links.handleDetectorTimer(subject as Peer);
       case "dial": return this.#links.handleDialTimer(subject as Peer);
-      case "acknowledge": return this.#links.sendAcknowledge(subject as Peer);
+      case "acknowledge": return this.#links.handleAcknowledgeTimer(subject as Peer);
       case "unacknowledged": return this.#links.handleUnacknowledgedTimer(subject as Peer);
       default: return unreachable(reason);
     }

@@ -9,7 +9,7 @@ import type { Failure } from "../flow/definitions.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Journal, Row } from "./journal.ts";
-import type { TimerSubject } from "./timer-table.ts";
+import type { TimerEntry, TimerSubject } from "./timer-table.ts";
 import type { WakeReason } from "./engine-events.ts";
 
 /** Who gets the outcome. */
@@ -82,7 +82,7 @@ export class Execution implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, number>();
+  readonly timers = new Map<WakeReason, TimerEntry>();
 
   readonly id: ExecutionId;
   readonly program: LinkedProgram;

@@ -62,6 +62,9 @@ export class FinishedExecutions {
   readonly #max: number;
   // Insertion order is the order of ending, so the oldest come first.
   readonly #byId = new Map<ExecutionId, FinishedExecution>();
+  /** Where `expire` left off: an iterator begun anew would step over everything that was ever removed before it. */
+  #fromOldest = this.#byId.values();
+  #oldest: FinishedExecution | undefined;
 
   constructor(options: { retentionNs: number; resultsMax: number }) {
     this.#retentionNs = options.retentionNs;
@@ -94,11 +97,20 @@ export class FinishedExecutions {
   }
 
   expire(now: number, journal: Journal): void {
-    for (const finished of this.#byId.values()) {
-      if (this.#byId.size <= this.#max && finished.endedAt + this.#retentionNs > now) return;
-      this.#byId.delete(finished.id);
-      journal.remove(finished);
+    for (let oldest = this.#findOldest(); oldest !== undefined; oldest = this.#findOldest()) {
+      if (this.#byId.size <= this.#max && oldest.endedAt + this.#retentionNs > now) return;
+      this.remove(oldest.id, journal);
     }
+  }
+
+  #findOldest(): FinishedExecution | undefined {
+    if (this.#oldest !== undefined && this.#byId.get(this.#oldest.id) === this.#oldest) return this.#oldest;
+    let next = this.#fromOldest.next();
+    if (next.done === true) {
+      this.#fromOldest = this.#byId.values(); // an iterator that came to the end stays there
+      next = this.#fromOldest.next();
+    }
+    return (this.#oldest = next.value);
   }
 
   /** Rows of the family `result/`, in any order. */

@@ -3,6 +3,9 @@ import { ROW } from "./rows.ts";
 import { STATUS, type Execution } from "./execution.ts";
 import type { Row } from "./journal.ts";
 
+/** A frontier that never empties gives its used part back when it is this long, and half of all. */
+const COMPACT_MIN = 4096;
+
 /** Operations that have all their inputs, first in, first out. What a turn leaves over waits here, durably, for the next. */
 export class Frontier implements Row {
   readonly key = ROW.frontier;
@@ -28,6 +31,11 @@ export class Frontier implements Row {
       this.#operations.length = 0;
       this.#head = 0;
       return false;
+    }
+    if (this.#head >= COMPACT_MIN && this.#head * 2 >= this.#executions.length) {
+      this.#executions.splice(0, this.#head);
+      this.#operations.splice(0, this.#head);
+      this.#head = 0;
     }
     const at = this.#head++;
     visit(this.#executions[at] as Execution, this.#operations[at] as number);

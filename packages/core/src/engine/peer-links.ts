@@ -76,7 +76,7 @@ export class PeerLinks {
     }
     const { now } = state;
     peer.link = {
-      id: link, dialled, openedAt: now, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
+      id: link, dialled, openedAt: state.awake, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
       beat: 0, beatsSentAt: new Map(), acknowledge: "none", windowTold: 0, resentTurn: 0,
     };
     state.links.set(link, peer);
@@ -268,7 +268,7 @@ export class PeerLinks {
     const sentAt = link.beatsSentAt.get(message.beat);
     if (sentAt === undefined) return;
     link.beatsSentAt.delete(message.beat);
-    this.observeLink(peer, state.now - sentAt);
+    this.observeLink(peer, state.awake - sentAt);
     state.recordOutcome(peer, "heartbeat-echo");
   }
 
@@ -353,7 +353,7 @@ export class PeerLinks {
     const remainingNs = entry.deadlineAt === "never" ? "never" : Math.max(1, Math.floor(entry.deadlineAt - state.now));
     const header = { remainingNs, acknowledged: peer.session.mark, window: this.#grant(peer, link), redelivered: entry.redelivered } as const;
     state.emit({ kind: "send-frame", link: link.id, frame: encodeEnvelopeFrame(header, entry.sealed) });
-    if (entry.sentAt === 0) entry.sentAt = state.now;
+    if (entry.sentAt === 0) entry.sentAt = Math.max(1, state.awake);
     link.lastSentAt = state.now;
     link.acknowledge = "none";
     if (!peer.timers.has("unacknowledged")) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
@@ -399,6 +399,11 @@ export class PeerLinks {
     state.timers.set("heartbeat", peer, Math.max(link.lastSentAt + state.options.heartbeatNs, state.now + 1));
   }
 
+  /** Sends nothing if the acknowledgement found something to ride on. */
+  handleAcknowledgeTimer(peer: Peer): void {
+    if (peer.link !== null && peer.link.acknowledge !== "none") this.sendAcknowledge(peer);
+  }
+
   handleDetectorTimer(peer: Peer): void {
     this.judge(peer);
     this.#armDetector(peer);
@@ -429,7 +434,7 @@ export class PeerLinks {
     const oldest = peer.session.outbox[0];
     if (link === null || oldest === undefined) return;
     const since = Math.max(oldest.sentAt, link.openedAt);
-    const dueAt = since + state.options.budgetCeilingNs;
+    const dueAt = since + state.options.budgetCeilingNs + state.pausedNs;
     if (dueAt > state.now) return state.timers.set("unacknowledged", peer, dueAt);
     this.#dropLink(peer, "stale");
     state.recordOutcome(peer, "link-lost");
@@ -438,7 +443,7 @@ export class PeerLinks {
 
   #beat(peer: Peer, link: PeerLink): void {
     const beat = ++link.beat;
-    link.beatsSentAt.set(beat, this.#state.now);
+    link.beatsSentAt.set(beat, this.#state.awake);
     if (link.beatsSentAt.size > BEATS_MAX) link.beatsSentAt.delete(beat - BEATS_MAX);
     this.#send(peer, link, { kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer, link) });
     link.acknowledge = "none";

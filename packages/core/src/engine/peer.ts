@@ -9,13 +9,14 @@ import type { Command } from "./command.ts";
 import type { Row } from "./journal.ts";
 import { Session } from "./session.ts";
 import { SoftRow } from "./soft-state.ts";
-import type { TimerSubject } from "./timer-table.ts";
+import type { TimerEntry, TimerSubject } from "./timer-table.ts";
 import type { LinkId, WakeReason } from "./engine-events.ts";
 
 /** A live connection to a peer. Gone with the process; what must survive is in the session. */
 export interface PeerLink {
   readonly id: LinkId;
   readonly dialled: boolean;
+  /** Awake time. */
   readonly openedAt: number;
   /** The peer's Hello has agreed with our memory: envelopes may go out. */
   sendReady: boolean;
@@ -54,7 +55,7 @@ export class Peer implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, number>();
+  readonly timers = new Map<WakeReason, TimerEntry>();
 
   readonly id: PeerId;
   /** The site of everything about the link itself. */

@@ -92,7 +92,7 @@ export class Requests implements StreamListener {
     peer.counts.replies++;
     if (attempt.sentAt > 0 && !attempt.redelivered && body.outcome !== "refused") {
       const chain = chainOf(execution, operation);
-      state.tracker.observeRoundTrip(peer.site(operation.flow), chain, state.now - attempt.sentAt, state.awake);
+      state.tracker.observeRoundTrip(peer.site(operation.flow), chain, state.awake - attempt.sentAt, state.awake);
     }
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
@@ -111,7 +111,7 @@ export class Requests implements StreamListener {
       if (entry.type !== "request") continue;
       const command = state.commands.get(entry.request as CommandId);
       const attempt = command?.attempts.find((one) => one.peer === peer.id && one.number === entry.attempt);
-      if (entry.sentAt > 0 && !entry.redelivered) this.links.observeLink(peer, state.now - entry.sentAt);
+      if (entry.sentAt > 0 && !entry.redelivered) this.links.observeLink(peer, state.awake - entry.sentAt);
       if (command === undefined || attempt === undefined) {
         state.recordOutcome(peer, "acknowledgement"); // a one-way send
         continue;
@@ -271,7 +271,7 @@ export class Requests implements StreamListener {
       return this.#listener.requestFailed(command, failure);
     }
     attempt.state = "sent";
-    attempt.sentAt = peer.link?.sendReady === true ? this.#state.now : 0;
+    attempt.sentAt = peer.link?.sendReady === true ? Math.max(1, this.#state.awake) : 0;
     attempt.budgetFrom = this.#state.awake;
     this.#state.journal.touch(command);
     if (chain !== undefined) this.#edgesUsed.set(operation.flow, chain);

@@ -224,3 +224,20 @@ test("restore: results of a map that has ended go with their execution, not late
   }
   assert.deepEqual([...node.rows.keys()].filter((key) => /^(slot|execution|program|command)\//.test(key)), []);
 });
+
+test("restore: a ready operation that a race cancelled before its turn is not listed as ready", () => {
+  const echo = pure("echo", { version: 1 }, (n: number) => n);
+  const raced = flow("raced", { input: { n: any<number>() }, output: { n: any<number>(), end: any<null>() }, deadlineMs: "never" },
+    (b) => ({ n: b.race(b.constant(1), b.pure(echo, b.constant(2))), end: b.wait("go", any<null>()) }));
+  const nodes = new TestWorld(["ann"], [raced]);
+  const node = nodes.node("ann");
+  // So many that the turn ends between some execution's race and the loser behind it in the frontier.
+  for (let n = 0; n < 300; n++) node.invoke("raced", { n }, `${n}`);
+  node.step();
+  const { frontier } = node.driver.engine.state;
+  assert.ok(frontier.size > 0);
+  node.kill();
+  node.start();
+  nodes.settle();
+  assert.equal(node.driver.engine.state.executions.size, 300);
+});

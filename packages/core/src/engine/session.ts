@@ -24,7 +24,7 @@ export class OutboxEntry implements Row {
   readonly attempt: number;
   readonly sealed: Uint8Array;
   readonly deadlineAt: Due;
-  /** Engine time of the first transmission; 0 = not yet. Soft. */
+  /** Awake time of the first transmission; 0 = not yet. Soft. */
   sentAt = 0;
   redelivered = false;
 

@@ -13,12 +13,13 @@ export interface TimerEntry {
   readonly due: number;
   readonly id: number;
   readonly reason: WakeReason;
-  readonly subject: TimerSubject;
+  /** Null once it is no longer current: what waits in the heap for its time must not keep what it was about. */
+  subject: TimerSubject | null;
 }
 
 /** What a timer is about. Remembers which of its entries are current. */
 export interface TimerSubject {
-  readonly timers: Map<WakeReason, number>;
+  readonly timers: Map<WakeReason, TimerEntry>;
 }
 
 export class TimerTable {
@@ -28,19 +29,25 @@ export class TimerTable {
 
   /** Schedules, or reschedules, the subject's timer of that reason. */
   set(reason: WakeReason, subject: TimerSubject, due: number): void {
-    if (subject.timers.has(reason)) this.#stale++;
-    const id = this.#nextId++;
-    subject.timers.set(reason, id);
-    this.#heap.push({ due, id, reason, subject });
+    this.clear(reason, subject);
+    const entry: TimerEntry = { due, id: this.#nextId++, reason, subject };
+    subject.timers.set(reason, entry);
+    this.#heap.push(entry);
     if (this.#stale > 1024 && this.#stale > this.#heap.size / 2) this.#dropStale();
   }
 
   clear(reason: WakeReason, subject: TimerSubject): void {
-    if (subject.timers.delete(reason)) this.#stale++;
+    const entry = subject.timers.get(reason);
+    if (entry === undefined) return;
+    subject.timers.delete(reason);
+    entry.subject = null; // M2
+    this.#stale++;
   }
 
   /** Forgets every timer of a subject that is gone. */
   clearAll(subject: TimerSubject): void {
+    if (subject.timers.size === 0) return;
+    for (const entry of subject.timers.values()) entry.subject = null; // M2
     this.#stale += subject.timers.size;
     subject.timers.clear();
   }
@@ -49,7 +56,7 @@ export class TimerTable {
   pollDue(now: number): TimerEntry | undefined {
     for (let entry = this.#heap.peek(); entry !== undefined && entry.due <= now; entry = this.#heap.peek()) {
       this.#heap.pop();
-      if (entry.subject.timers.get(entry.reason) !== entry.id) {
+      if (entry.subject === null) {
         this.#stale--; // M2
         continue;
       }
@@ -62,7 +69,7 @@ export class TimerTable {
   /** When the table wants to be asked again; looks only. */
   next(): TimerEntry | undefined {
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
-      if (entry.subject.timers.get(entry.reason) === entry.id) return entry;
+      if (entry.subject !== null) return entry;
       this.#heap.pop();
       this.#stale--;
     }
@@ -76,7 +83,7 @@ export class TimerTable {
   #dropStale(): void {
     const live: TimerEntry[] = [];
     for (let entry = this.#heap.pop(); entry !== undefined; entry = this.#heap.pop()) {
-      if (entry.subject.timers.get(entry.reason) === entry.id) live.push(entry);
+      if (entry.subject !== null) live.push(entry);
     }
     for (const entry of live) this.#heap.push(entry);
     this.#stale = 0;

@@ -32,7 +32,7 @@ export async function serveControl(node: Node, nodeDirectory: string): Promise<C
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    new Connection(node, socket);
+    Connection.serve(node, socket);
   });
   await new Promise<void>((done, refuse) => {
     server.once("error", refuse);
@@ -67,12 +67,16 @@ class Connection {
   #waiting = 0;
   #snapshot: Uint8Array | undefined;
 
-  constructor(node: Node, socket: Socket) {
+  private constructor(node: Node, socket: Socket) {
     this.#node = node;
     this.#socket = socket;
-    socket.on("data", (chunk: Buffer) => this.#handleData(chunk));
+  }
+
+  static serve(node: Node, socket: Socket): void {
+    const connection = new Connection(node, socket);
+    socket.on("data", (chunk: Buffer) => connection.#handleData(chunk));
     socket.on("error", () => socket.destroy());
-    socket.on("close", () => this.#gone.abort());
+    socket.on("close", () => connection.#gone.abort());
   }
 
   #handleData(chunk: Buffer): void {
