@@ -113,7 +113,7 @@ async function runRound({ fleet, file, job, prepared, directory, screen, killer 
   const say = (text: string) => screen.say(text);
   const record = { id: jobId(job, prepared), title: prepared.title, args: [], completed: false };
   const { lock, nodes } = await openFleet({ fleet, file, directory, job: record, keep: false, say });
-  const supervisor = new Supervisor({ file, data: directory.path, nodes });
+  const supervisor = new Supervisor({ file, data: directory.path, nodes, fleet });
   const stop = stopOnSignals(() => process.exit(1));
   let end = () => {};
   try {

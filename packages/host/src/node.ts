@@ -158,6 +158,7 @@ class RunningNode implements Node {
       return settle(id, finished.outcome);
     }
     if (!state.executions.has(id as ExecutionId)) throw new RuntimeError("NOT_FOUND", { execution: id });
+    if (this.#state !== "running") throw new RuntimeError("NOT_RUNNING", { node: this.name });
     return new Promise((resolve, reject) => {
       const waiters = this.#waiters.get(id as ExecutionId) ?? new Set();
       this.#waiters.set(id as ExecutionId, waiters);

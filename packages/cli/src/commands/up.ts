@@ -45,7 +45,7 @@ export async function up(file: string, args: readonly string[], options: UpOptio
   const say = (text: string) => screen.say(text);
   const opened = await openFleet({ fleet, file: resolve(file), directory, job, keep: options.keep === true, say });
   using lock = opened.lock;
-  const supervisor = new Supervisor({ file: resolve(file), data: directory.path, nodes: opened.nodes });
+  const supervisor = new Supervisor({ file: resolve(file), data: directory.path, nodes: opened.nodes, fleet });
   const stop = stopOnSignals(() => {
     supervisor.kill();
     process.exit(1);

@@ -21,6 +21,8 @@ export interface FleetNode {
   readonly policy?: FleetPolicy;
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   readonly flows?: readonly AnyFlow[];
+  /** Bound of the process' JavaScript heap in MiB, 32 or more; what outgrows it dies and is started again. Default: Node.js' own. */
+  readonly heapMb?: number;
 }
 
 /** Names of nodes or peer ids. `allow: null` (the default) admits everybody who is not blocked. */
@@ -52,6 +54,7 @@ export interface NodePlan {
   readonly groups: Readonly<Record<string, readonly string[]>>;
   readonly policy: FleetPolicy;
   readonly flows: readonly AnyFlow[];
+  readonly heapMb: number | undefined;
 }
 
 /** A checked fleet: what a fleet file exports by default. */
@@ -90,6 +93,7 @@ const Node = v.strictObject({
   policy: v.optional(Policy),
   groups: v.optional(Groups),
   flows: v.optional(Flows),
+  heapMb: v.optional(v.pipe(v.number(), v.integer(), v.minValue(32))),
 });
 const Share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const Chaos = v.strictObject({
@@ -151,6 +155,7 @@ function planNode(fleet: FleetDefinition, name: string): NodePlan {
     groups: Object.fromEntries(groups) as Record<string, readonly string[]>,
     policy: node.policy ?? fleet.policy ?? {},
     flows: node.flows ?? fleet.flows,
+    heapMb: node.heapMb,
   };
 }
 

@@ -3,7 +3,13 @@ import { fileURLToPath } from "node:url";
 /** `main` beside this folder, as the source it is here or as what was built from it. */
 const MAIN = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../main.ts" : "../main.js", import.meta.url));
 
+/** The young generation's share of a bounded heap: three semi-spaces of it then take an eighth. */
+const SEMI_SPACE_SHARE = 1 / 24;
+
 /** Command line of a node's process, after the executable: it imports under the same conditions as this one. */
-export function nodeArgv(file: string, name: string, data: string): string[] {
-  return [...process.execArgv, MAIN, "node", file, name, "--data", data];
+export function nodeArgv(given: { file: string; name: string; data: string; heapMb: number | undefined }): string[] {
+  const { file, name, data, heapMb } = given;
+  const heap = heapMb === undefined ? []
+    : [`--max-old-space-size=${heapMb}`, `--max-semi-space-size=${Math.max(1, Math.round(heapMb * SEMI_SPACE_SHARE))}`];
+  return [...process.execArgv, ...heap, MAIN, "node", file, name, "--data", data];
 }

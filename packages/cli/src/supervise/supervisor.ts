@@ -1,6 +1,7 @@
 import { RuntimeError } from "@holdfast/core";
 import { SupervisedNode } from "./supervised-node.ts";
 import { nodeArgv } from "./node-argv.ts";
+import type { Fleet } from "../fleet/define-fleet.ts";
 import type { NodeRecord } from "../fleet/fleet-directory.ts";
 import type { SupervisorEvent } from "./supervised-node.ts";
 
@@ -10,6 +11,7 @@ export interface SupervisorOptions {
   /** The fleet's data directory. */
   readonly data: string;
   readonly nodes: readonly NodeRecord[];
+  readonly fleet: Fleet;
 }
 
 /** Runs every node of a fleet in a process of its own, and keeps them running. */
@@ -20,14 +22,16 @@ export class Supervisor implements AsyncDisposable {
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #refuse: (error: Error) => void;
 
-  constructor({ file, data, nodes }: SupervisorOptions) {
+  constructor({ file, data, nodes, fleet }: SupervisorOptions) {
     const { promise, reject } = Promise.withResolvers<never>();
     this.refused = promise;
     this.refused.catch(() => {});
     this.#refuse = reject;
     const onEvent = (event: SupervisorEvent) => this.#handleEvent(event);
-    this.nodes = new Map(nodes.map((record) =>
-      [record.name, new SupervisedNode({ record, argv: nodeArgv(file, record.name, data), onEvent })]));
+    this.nodes = new Map(nodes.map((record) => {
+      const argv = nodeArgv({ file, name: record.name, data, heapMb: fleet.nodes.get(record.name)?.heapMb });
+      return [record.name, new SupervisedNode({ record, argv, onEvent })];
+    }));
   }
 
   onEvent(listener: (event: SupervisorEvent) => void): void {

@@ -407,9 +407,9 @@ test("send: one way, once; what the window does not admit waits for it", () => {
 
 test("values: what the wire does not take fails the call at the caller, in either direction; both nodes go on", () => {
   const big = "x".repeat(5 * 1024 * 1024);
-  const grow = flow("grow", { input: { n: number }, output: { text: any<string>() }, deadlineMs: 5000 }, (b, { n }) => ({ text: b.pure(pure("grown", { version: 1 }, (_: number) => big), n) }));
+  const grow = flow("grow", { input: { n: number }, output: { text: any<string>() }, deadlineMs: 5000 }, (b, { n }) => ({ text: b.pure(pure("grown", { version: 1 }, (n: number) => big.slice(n - 1)), n) }));
   const askGrow = flow("ask-grow", { input: { n: number }, output: { text: any<string>() }, deadlineMs: 5000 }, (b, { n }) => ({ text: b.call(grow, b.peer("bob"), { n }).text }));
-  const fail = flow("fail", { input: { n: number }, output: { n: number }, deadlineMs: 5000 }, (b, { n }) => ({ n: b.host(host("fails", { version: 1 }, (_: number): number => { throw new Error(big); }), n) }));
+  const fail = flow("fail", { input: { n: number }, output: { n: number }, deadlineMs: 5000 }, (b, { n }) => ({ n: b.host(host("fails", { version: 1 }, (n: number): number => { throw new Error(`${n} ${big}`); }), n) }));
   const askFail = flow("ask-fail", { input: { n: number }, output: { n: number }, deadlineMs: 5000 }, (b, { n }) => ({ n: b.call(fail, b.peer("bob"), { n }).n }));
   const tellBig = flow("tell-big", { input: { key: any<string>() }, deadlineMs: 5000 }, (b, { key }) => void b.send(note, b.peer("bob"), { key }));
   const { world, ann, bob } = worldOf("ann", "bob");

@@ -196,7 +196,7 @@ test("hostile: replies and cancels of what was never asked change nothing", () =
 });
 
 test("hostile: asking for everything again, thousands of times, costs one sending a turn", () => {
-  const { world, ann, eve } = worldWithEve();
+  const { ann, eve } = worldWithEve();
   eve.connect();
   for (let n = 0; n < 20; n++) eve.request("tally", { key: `k${n}` });
   eve.heard.length = 0;

@@ -53,8 +53,8 @@ function assertEmpty(node: TestNode): void {
 
 const plus = pure("plus", { version: 1 }, (a: number, b: number) => a + b);
 const codeOf = pure("code-of", { version: 1 }, (failure: Failure) => failure.code);
-const throws = pure("throws", { version: 1 }, (_: number): number => { throw Object.assign(new Error("no"), { code: "NOPE" }); });
-const noValue = pure("no-value", { version: 1 }, (_: number): number => Symbol("x") as never);
+const throws = pure("throws", { version: 1 }, (n: number): number => { throw Object.assign(new Error(`no ${n}`), { code: "NOPE" }); });
+const noValue = pure("no-value", { version: 1 }, (n: number): number => Symbol(String(n)) as never);
 const square = host("square", { version: 1 }, (n: number) => {
   if (n < 0) throw new Error("negative");
   return n * n;
@@ -141,7 +141,7 @@ test("host: a late or unencodable result changes nothing; a deadline aborts the 
 });
 
 test("host: results must fit the output schema", () => {
-  const typed = host("typed", { version: 1, output: v.string() }, (_: null) => 5 as never);
+  const typed = host("typed", { version: 1, output: v.string() }, () => 5 as never);
   const wrong = flow("wrong", { output: { text: any<string>() }, deadlineMs: 1000 }, (b) => ({ text: b.host(typed) }));
   const { world, ann } = alone(wrong);
   ann.invoke("wrong", {}, "w");
@@ -212,7 +212,7 @@ test("wait: its deadline passes, and 'never' is not 0", () => {
 
 test("sleep: due timers fire in (due, id) order, also overdue ones after a restart", () => {
   const order: string[] = [];
-  const note = pure("note", { version: 1 }, (name: string, _: null) => (order.push(name), name));
+  const note = pure("note", { version: 1 }, (name: string, nothing: null) => (order.push(name), nothing ?? name));
   const nap = flow("nap", { input: { name: any<string>(), ms: number }, output: { name: any<string>() }, deadlineMs: "never" },
     (b, { name, ms }) => ({ name: b.pure(note, name, b.sleep(ms)) }));
   const { world, ann } = alone(nap);
@@ -234,7 +234,7 @@ test("race: the losers are cancelled, with what only they needed", () => {
   const raced = flow("raced", { input: { n: number }, output: { got: any<unknown>(), other: any<unknown>() }, deadlineMs: "never" }, (b, { n }) => {
     const slow = b.host(square, n);
     const nap = b.sleep(1000);
-    const both = b.pure(pure("pair", { version: 1 }, (s: number, _: null) => s), slow, nap);
+    const both = b.pure(pure("pair", { version: 1 }, (s: number, nothing: null) => nothing ?? s), slow, nap);
     const kept = b.wait("kept");
     return { got: b.race(both, b.wait("now"), kept), other: b.failure(b.host(square, b.constant(-1), { name: "other" })) };
   });
