@@ -36,7 +36,7 @@ test("report: rows, peers and proofs", () => {
   assert.match(reportText(report, 2345), /│ terms │ +12 │\n│ time +│ 2\.35 s │/);
   assert.equal(proofText(report), "proved: it is right (abc)\nFAILED: once (twice)");
   assert.match(peersText([peer], () => 3), /│ worker-1 │ +7 │ +0\.50 ms │ +20\.0 ms │ +1\.23 s │ +3\.00 s │ +1 │ +0 │ 0\.50 │ +3 │/);
-  assert.match(peersTables([peer]), /worker-1 │ text-index\.batch │ 1\.23 s/);
+  assert.match(peersTables([peer]), /worker-1 │ text-index\/batch │ 1\.23 s/);
 });
 
 test("peer tally: adds up the lives of the node that reports", () => {
