@@ -76,15 +76,16 @@ function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-/** A table for people. */
+/** A table for people; what each figure is compared with stands below it. */
 export function table(figures: readonly Figure[]): string {
-  const head = ["figure", "value", "compared with", "value", "ratio", "target", ""];
+  const head = ["figure", "value", "compared", "ratio", "target", ""];
   const lines = figures.map((one) => [
-    one.figure, amount(one.value, one.unit), one.comparison, amount(one.other, one.unit), String(one.ratio), one.target, one.met ? "met" : "MISSED",
+    one.figure, amount(one.value, one.unit), amount(one.other, one.unit), String(one.ratio), one.target, one.met ? "met" : "MISSED",
   ]);
   const widths = head.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]!.length)));
   const toText = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd();
-  return [toText(head), widths.map((width) => "─".repeat(width)).join("  "), ...lines.map(toText)].join("\n");
+  const rule = widths.map((width) => "─".repeat(width)).join("  ").trimEnd();
+  return [toText(head), rule, ...lines.flatMap((line, at) => [toText(line), `  compared with ${figures[at]!.comparison}`])].join("\n");
 }
 
 function amount(value: number, unit: string): string {

@@ -20,7 +20,7 @@ const SLOPE_RATIO_MAX = 1.5;
 const RESIDENT_MB_MAX = 200;
 /** What "flat" means: ten times the corpus may not cost more than this. */
 const FLAT_RATIO_MAX = 1.2;
-const SAMPLE_MS = 50;
+const SAMPLE_MS = 200;
 
 export async function measureFleet(options: BenchOptions): Promise<Figure[]> {
   if (options.quick) return [];

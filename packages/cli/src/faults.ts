@@ -6,7 +6,7 @@ import type { ExecutionFailedDetails } from "@holdfast/host";
 
 /** What is wrong with the command, or with the files that it was given, and not with what it tried to do. */
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "OPTION_INVALID", "FLEET_INVALID", "FLOW_INVALID", "FLEET_BUSY", "ADDRESS_INVALID", "ADDRESS_IN_USE", "PEER_ID_INVALID",
+  "OPTION_INVALID", "FLEET_INVALID", "NODE_REFUSED", "FLOW_INVALID", "FLEET_BUSY", "ADDRESS_INVALID", "ADDRESS_IN_USE", "PEER_ID_INVALID",
   "STORE_FOREIGN", "IDENTITY_INVALID",
 ]);
 

@@ -70,7 +70,8 @@ export class HostWork {
       const found = (await probe(effect.key, context)) as { done: boolean; value?: unknown };
       if (found.done) return found.value;
     }
-    return run(effect.input, context);
+    // A copy: what the function does to its input must not reach the slot that it came from.
+    return run(structuredClone(effect.input), context);
   }
 }
 

@@ -180,6 +180,17 @@ test("node: what a host operation throws or returns, however odd, is a failure v
   assert.deepEqual(await node.run("odds", { kind: "fine" }), { out: "fine" });
 });
 
+test("node: a host operation that changes its input changes it for nobody else", async () => {
+  const sort = host("sort", { version: 1 }, (list: number[]) => void list.sort());
+  const join = host("join", { version: 1 }, (list: number[]) => list.join());
+  const both = flow("both", { input: { list: any<number[]>() }, output: { text: any<string>() }, deadlineMs: 5000 }, (b, { list }) => {
+    b.host(sort as never, list as never);
+    return { text: b.host(join, list) };
+  });
+  await using node = await createNode(options({ dataDir: null, flows: [both] as unknown as AnyFlow[] }));
+  assert.deepEqual(await node.run("both", { list: [3, 1, 2] }), { text: "3,1,2" });
+});
+
 test("node: closed and opened again it goes on where it was; overdue timers fire", async () => {
   const given = options();
   let outputs: Value[] = [];

@@ -15,8 +15,13 @@ export async function restore(node: string, file: string | undefined, { data, ne
   const { directory } = FleetDirectory.find(data).node(node);
   const snapshot = file === undefined ? {} : { snapshot: readSnapshotFile(file) };
   const { rows, lineage, backup } = await restoreNode(directory, { ...snapshot, newLineage });
-  console.log(`${node} is restored: ${rows} rows, ${lineage === null ? "its lineage goes on" : `new lineage ${lineage}`}`);
+  console.log(`${node} is restored: ${rows === 0 ? "it starts with nothing" : `${rows} rows`}, ${lineageText(rows, lineage)}`);
   if (backup !== null) console.log(`what was there before is in ${backup}`);
+}
+
+function lineageText(rows: number, lineage: string | null): string {
+  if (lineage !== null) return `new lineage ${lineage}`;
+  return rows === 0 ? "and draws a new lineage at its start" : "its lineage goes on";
 }
 
 function readSnapshotFile(file: string): Uint8Array {

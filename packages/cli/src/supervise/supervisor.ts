@@ -65,7 +65,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #handleEvent(event: SupervisorEvent): void {
-    if (event.kind === "refused") this.#refuse(new RuntimeError("FLEET_INVALID", { node: event.node, reason: event.message }));
+    if (event.kind === "refused") this.#refuse(new RuntimeError("NODE_REFUSED", { node: event.node, reason: event.message }));
     for (const listener of this.#listeners) listener(event);
   }
 }

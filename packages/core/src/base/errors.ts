@@ -35,6 +35,7 @@ export const ERRORS = {
   FLEET_BUSY: { blame: "caller", hint: "Another holdfast up runs this fleet." },
   NODE_UNREACHABLE: { blame: "caller", hint: "No running node answers on this control socket." },
   CONTROL_MALFORMED: { blame: "caller", hint: "This is no request of the control protocol." },
+  NODE_REFUSED: { blame: "caller", hint: "A node of the fleet refuses to start; starting it again would not help." },
   NOT_RUNNING: { blame: "caller", hint: "The node is not running." },
   NOT_FOUND: { blame: "caller", hint: "Nothing of that name or id is known here." },
   CONFLICT: { blame: "caller", hint: "The id is taken by a start of another flow or another input." },
