@@ -199,8 +199,7 @@ export class Requests implements StreamListener {
     const reports: EdgeReport[] = [];
     for (const [flow, chain] of this.#edgesUsed) {
       for (const peer of this.#state.peers.values()) {
-        const edges = this.#state.tracker.captureSite(peer.site(flow))?.edges;
-        const edge = edges?.find((one) => one.chainId === chain.chainId && one.hopIndex === chain.hopIndex);
+        const edge = this.#state.tracker.edge(peer.site(flow), chain);
         if (edge === undefined) continue;
         reports.push({ nextHop: `${peer.id}/${flow}`, chain: chain.chainId, hop: chain.hopIndex, srttNs: edge.srttNs, rttvarNs: edge.rttvarNs, count: edge.sampleCount });
         if (reports.length === REPORTS_TOLD_MAX) return reports;

@@ -129,6 +129,11 @@ export class RttTracker<S extends string = SiteId> {
     this.#siteOf(fromSite).replaceReport({ nextHop, chainId, srttNs, rttvarNs, sampleCount });
   }
 
+  /** The estimate of one edge. */
+  edge(site: S, chain: Chain): EmaState | undefined {
+    return this.#sites.get(site)?.edge(chain)?.state();
+  }
+
   report(fromSite: S, nextHop: S, chainId: ChainId): ReportData<S> | undefined {
     return this.#sites.get(fromSite)?.report(nextHop, chainId);
   }
