@@ -115,7 +115,7 @@ async function runFleet(args: readonly string[]): Promise<FleetRun> {
     if (time !== null) jobS = Number(time[1]!.replaceAll(",", ""));
   }
   clearInterval(sample);
-  if (child.exitCode === null) await once(child, "exit");
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
   if (child.exitCode !== 0) throw new Error(`${command.join(" ")} ended with status ${child.exitCode}`);
   return { wholeS: (performance.now() - startedAt) / 1000, jobS, residentMb: peak };
 }

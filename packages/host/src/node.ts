@@ -231,13 +231,13 @@ class RunningNode implements Node {
   }
 
   cells(name: string): CellReader {
-    const table = this.#given.driver.engine.state.cells.table(name);
+    const { cells } = this.#given.driver.engine.state;
     return {
       get size() {
-        return table.size;
+        return cells.find(name).size;
       },
-      get: (key) => table.get(key),
-      range: ({ after, limit = 1000 } = {}) => table.range(after ?? null, limit),
+      get: (key) => cells.find(name).get(key),
+      range: ({ after, limit = 1000 } = {}) => cells.find(name).range(after ?? null, limit),
     };
   }
 

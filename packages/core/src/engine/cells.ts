@@ -169,6 +169,12 @@ export class CellTable {
 export class Cells {
   readonly #tables = new Map<string, CellTable>();
 
+  /** For reading: a name that nothing was stored under gives an empty table, and leaves none behind. */
+  find(name: string): CellTable {
+    return this.#tables.get(name) ?? new CellTable(name);
+  }
+
+  /** For writing. */
   table(name: string): CellTable {
     let table = this.#tables.get(name);
     if (table === undefined) {

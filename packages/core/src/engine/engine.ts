@@ -155,6 +155,7 @@ export class Engine {
     if (elapsedNs(state.now, this.#softAt) >= state.options.softEveryNs) {
       this.#softAt = state.now;
       touchSoftState(state);
+      state.finished.expire(state.now, state.journal);
     }
     state.journal.touch(state.node);
     return state.journal.take();

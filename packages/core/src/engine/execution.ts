@@ -36,6 +36,8 @@ export interface MapProgress {
   readonly inFlight: Map<CommandId, number>;
   /** Results by item, when they are listed and not folded. */
   readonly results: Map<number, Value>;
+  /** Items whose results have no row yet: a long map must not look at all of them with every commit. */
+  readonly unstored: Set<number>;
   /** Children are being started just now: one that ends at once must not start more. */
   filling: boolean;
 }
@@ -203,8 +205,10 @@ export class Execution implements Row, TimerSubject {
     }
     const maps: Value[] = [];
     for (const [operation, map] of this.maps) {
-      for (const [item, value] of map.results) {
-        this.#outline(`${slotPrefix(this.id)}${operation}/${item}`, () => encodeValue(value), journal);
+      for (const item of map.unstored) {
+        const key = `${slotPrefix(this.id)}${operation}/${item}`;
+        if (this.#rows.get(key)?.persisted === true) map.unstored.delete(item);
+        else this.#outline(key, () => encodeValue(map.results.get(item) as Value), journal);
       }
       maps.push([operation, map.next, map.settled, map.failed, map.folded, [...map.inFlight].map(([id, item]) => [id, item])]);
     }
@@ -247,7 +251,7 @@ export class Execution implements Row, TimerSubject {
       const operation = map.whole();
       const progress: MapProgress = {
         next: map.whole(), settled: map.whole(), failed: map.whole(), folded: map.whole(),
-        inFlight: new Map(), results: new Map(), filling: false,
+        inFlight: new Map(), results: new Map(), unstored: new Set(), filling: false,
       };
       for (const pair of map.lists()) progress.inFlight.set(pair.whole() as CommandId, pair.whole());
       const prefix = `${slotPrefix(id)}${operation}/`;

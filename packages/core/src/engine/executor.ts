@@ -185,7 +185,7 @@ export class Executor implements RequestListener {
   }
 
   #runRead(execution: Execution, index: number, operation: Extract<Operation, { kind: "read" }>): void {
-    const table = this.#state.cells.table(operation.cells);
+    const table = this.#state.cells.find(operation.cells);
     const input = execution.values[operation.inputs[0] as number] as Value;
     if (operation.by === "key") {
       if (typeof input !== "string") return this.#fail(execution, index, badInput("a key that is a string"));
@@ -261,7 +261,7 @@ export class Executor implements RequestListener {
 
   #runMap(execution: Execution, index: number, operation: MapOperation): void {
     if (!Array.isArray(execution.values[operation.inputs[0] as number])) return this.#fail(execution, index, badInput("a list"));
-    const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map(), filling: false };
+    const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map(), unstored: new Set(), filling: false };
     execution.maps.set(index, progress);
     execution.status[index] = STATUS.parked;
     this.#fillMap(execution, index, operation, progress);
@@ -313,14 +313,19 @@ export class Executor implements RequestListener {
     if (failure !== undefined) {
       progress.failed++;
       if (operation.onItemFailure === "fail") return this.#fail(execution, command.operation, failure);
-      if (operation.into.length === 0) progress.results.set(item, { failed: failureValue(failure) });
+      if (operation.into.length === 0) this.#keepResult(progress, item, { failed: failureValue(failure) });
     }
     this.#fillMap(execution, command.operation, operation, progress);
   }
 
+  #keepResult(progress: MapProgress, item: number, value: Value): void {
+    progress.results.set(item, value);
+    progress.unstored.add(item);
+  }
+
   #takeResult(operation: MapOperation, progress: MapProgress, item: number, value: Value): Failure | undefined {
     if (operation.into.length === 0) {
-      progress.results.set(item, operation.onItemFailure === "collect" ? { ok: value } : value);
+      this.#keepResult(progress, item, operation.onItemFailure === "collect" ? { ok: value } : value);
       return undefined;
     }
     const failure = foldInto(this.#state, operation.into, value, (name, args) => this.#callPure(name, args));
