@@ -37,7 +37,7 @@ export class Command implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, TimerEntry>();
+  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
 
   readonly id: CommandId;
   readonly kind: CommandKind;

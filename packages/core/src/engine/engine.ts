@@ -1,6 +1,6 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
-import { checkValue } from "../base/value-codec.ts";
+import { checkValue, encodeValue } from "../base/value-codec.ts";
 import { utf8Length } from "../base/utf8.ts";
 import { elapsedNs, NS_PER_S } from "../base/time.ts";
 import type { Value } from "../base/value.ts";
@@ -13,12 +13,11 @@ import type { Answer, BusEvent, Effect, EngineEvent, Wake } from "./engine-event
 import { EngineState } from "./engine-state.ts";
 import type { Command } from "./command.ts";
 import type { Execution } from "./execution.ts";
-import { Executor, inputBytes, inputBytesOf } from "./executor.ts";
+import { Executor, inputOf, inputOfExecution } from "./executor.ts";
 import { PeerLinks } from "./peer-links.ts";
 import type { Peer, PeerLink } from "./peer.ts";
 import { validateGiven } from "./port-values.ts";
 import { Requests } from "./requests.ts";
-import { RowReader } from "./row-reader.ts";
 import { restoreRows, type RestoreReport } from "./restore.ts";
 import type { Encoded } from "./rows.ts";
 import { touchSoftState } from "./soft-state.ts";
@@ -304,7 +303,8 @@ export class Engine {
     if (id !== null) {
       const known = state.executions.get(id) ?? state.finished.get(id);
       if (known !== undefined) {
-        const same = sameBytes("input" in known ? known.input : inputBytes(known), inputBytesOf(program, checked.values));
+        const before = "input" in known ? known.input : inputOfExecution(known);
+        const same = sameBytes(encodeValue(before), encodeValue(inputOf(program, checked.values)));
         const name = "input" in known ? known.flow : known.program.program.name;
         if (same && name === program.program.name) return { ok: true, execution: id };
         return refusal("CONFLICT", `${id} was started with another flow or another input.`);
@@ -337,8 +337,7 @@ export class Engine {
     if (finished === undefined || finished.outcome.ok) return refusal("NOT_FOUND", `There is no failed execution ${id}.`);
     const program = state.programByAddress(finished.flow);
     if (program === undefined) return refusal("NOT_FOUND", `There is no flow ${finished.flow}.`);
-    const input = RowReader.valueOf(finished.key, finished.input);
-    const checked = validateGiven(state, program.program, input);
+    const checked = validateGiven(state, program.program, finished.input);
     if (!checked.ok) return refusal("SCHEMA", checked.failure.message, checked.failure.details);
     if (state.executionsFull) return refusal("FULL", "Too many executions are live.");
     if (state.draining) return refusal("FULL", "The node is stopping.");

@@ -84,7 +84,7 @@ export class Execution implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, TimerEntry>();
+  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
 
   readonly id: ExecutionId;
   readonly program: LinkedProgram;
@@ -98,16 +98,14 @@ export class Execution implements Row, TimerSubject {
 
   readonly values: (Value | undefined)[];
   readonly #bytes: (Uint8Array | undefined)[];
-  readonly #rows = new Map<string, ValueRow>();
+  #rows: Map<string, ValueRow> | undefined;
   readonly status: Uint8Array;
   readonly #missing: Uint16Array;
-  /** Operation → its live command. A map's children are in its progress instead. */
-  readonly commands = new Map<number, CommandId>();
-  readonly maps = new Map<number, MapProgress>();
-  /** Events that came before their `wait` was reached. */
-  readonly events = new Map<string, Value>();
-  /** Slots whose producer will never write them. */
-  readonly #dead: Set<number> = new Set();
+  // Made when first used: most executions end in the turn that started them, and never wait for anything.
+  #commands: Map<number, CommandId> | undefined;
+  #maps: Map<number, MapProgress> | undefined;
+  #events: Map<string, Value> | undefined;
+  #dead: Set<number> | undefined;
   unfinished: number;
   failure: Failure | null = null;
   /** Outlived its first turn, so the store knows it. */
@@ -133,6 +131,40 @@ export class Execution implements Row, TimerSubject {
     this.status = new Uint8Array(program.operations.length);
     this.#missing = Uint16Array.from(program.indegree);
     this.unfinished = program.operations.length;
+  }
+
+  /** Operation → its live command. A map's children are in its progress instead. */
+  get commands(): Map<number, CommandId> {
+    return (this.#commands ??= new Map());
+  }
+
+  get maps(): Map<number, MapProgress> {
+    return (this.#maps ??= new Map());
+  }
+
+  /** Events that came before their `wait` was reached. */
+  get events(): Map<string, Value> {
+    return (this.#events ??= new Map());
+  }
+
+  /** Does any operation wait for a command or for children? */
+  get isWaiting(): boolean {
+    return (this.#commands !== undefined && this.#commands.size > 0) || (this.#maps !== undefined && this.#maps.size > 0);
+  }
+
+  /** An operation waits no longer. */
+  stopWaiting(operation: number): void {
+    this.#commands?.delete(operation);
+    this.#maps?.delete(operation);
+  }
+
+  /** Slots whose producer will never write them. */
+  #isDead(slot: number): boolean {
+    return this.#dead !== undefined && this.#dead.has(slot);
+  }
+
+  #bury(slot: number): void {
+    (this.#dead ??= new Set()).add(slot);
   }
 
   /** Writes a slot (X1) and returns, through `ready`, the operations that have all their inputs now (X2). */
@@ -164,12 +196,12 @@ export class Execution implements Row, TimerSubject {
    * skipped only when none of its inputs can come.
    */
   skip(slot: number): void {
-    if (this.#dead.has(slot) || this.values[slot] !== undefined) return;
-    this.#dead.add(slot);
+    if (this.#isDead(slot) || this.values[slot] !== undefined) return;
+    this.#bury(slot);
     for (const index of this.program.consumers[slot] as readonly number[]) {
       if (this.status[index] !== STATUS.waiting) continue;
       const operation = this.program.operations[index] as { kind: string; inputs: readonly number[] };
-      if (operation.kind === "race" && operation.inputs.some((input) => !this.#dead.has(input))) continue;
+      if (operation.kind === "race" && operation.inputs.some((input) => !this.#isDead(input))) continue;
       this.settle(index, STATUS.skipped);
       this.skipOutputs(index);
     }
@@ -190,14 +222,14 @@ export class Execution implements Row, TimerSubject {
 
   /** The rows beside this one; to be removed with it. */
   *extraRows(): Iterable<Row> {
-    yield* this.#rows.values();
+    if (this.#rows !== undefined) yield* this.#rows.values();
   }
 
   encode(journal: Journal): Uint8Array {
     const slots: Value[] = [];
     for (let slot = 0; slot < this.values.length; slot++) {
       if (this.values[slot] === undefined) {
-        slots.push(this.#dead.has(slot) ? false : null);
+        slots.push(this.#isDead(slot) ? false : null);
         continue;
       }
       const bytes = this.bytesOf(slot);
@@ -207,7 +239,7 @@ export class Execution implements Row, TimerSubject {
     for (const [operation, map] of this.maps) {
       for (const item of map.unstored) {
         const key = `${slotPrefix(this.id)}${operation}/${item}`;
-        if (this.#rows.get(key)?.persisted === true) map.unstored.delete(item);
+        if (this.#rows?.get(key)?.persisted === true) map.unstored.delete(item);
         else this.#outline(key, () => encodeValue(map.results.get(item) as Value), journal);
       }
       maps.push([operation, map.next, map.settled, map.failed, map.folded, [...map.inFlight].map(([id, item]) => [id, item])]);
@@ -274,7 +306,7 @@ export class Execution implements Row, TimerSubject {
     const filled = new Set<number>();
     slots.forEach((stored, slot) => {
       if (stored === null) return;
-      if (stored === false) return void this.#dead.add(slot);
+      if (stored === false) return this.#bury(slot);
       const key = `${slotPrefix(this.id)}${slot}`;
       const bytes = stored === true ? extra.get(key) : stored;
       reader.check(bytes instanceof Uint8Array, `the value of slot ${slot}`);
@@ -289,8 +321,8 @@ export class Execution implements Row, TimerSubject {
   }
 
   #outline(key: string, bytesOf: () => Uint8Array, journal: Journal): true {
-    let row = this.#rows.get(key);
-    if (row === undefined) this.#rows.set(key, (row = new ValueRow(key, bytesOf())));
+    let row = this.#rows?.get(key);
+    if (row === undefined) (this.#rows ??= new Map()).set(key, (row = new ValueRow(key, bytesOf())));
     // Not only the first time: whoever encoded it before may have had another journal.
     if (!row.persisted) journal.touch(row);
     return true;
@@ -299,7 +331,7 @@ export class Execution implements Row, TimerSubject {
   #restoreRow(key: string, bytes: Uint8Array): void {
     const row = new ValueRow(key, bytes);
     row.persisted = true;
-    this.#rows.set(key, row);
+    (this.#rows ??= new Map()).set(key, row);
   }
 }
 

@@ -548,8 +548,7 @@ export class Executor implements RequestListener {
 
   #complete(execution: Execution, index: number, values: readonly Value[], bytes?: readonly (Uint8Array | undefined)[]): void {
     const operation = execution.program.operations[index] as Operation;
-    execution.commands.delete(index);
-    execution.maps.delete(index);
+    execution.stopWaiting(index);
     execution.settle(index, STATUS.done);
     const ready: number[] = [];
     for (let at = 0; at < operation.outputs.length; at++) {
@@ -565,7 +564,7 @@ export class Executor implements RequestListener {
     const located = { ...failure, at: [...failure.at, `${execution.program.program.name}/${operation.name}`] };
     if (operation.onError === null) return this.#endExecution(execution, { ok: false, failure: located });
     this.#dropChildren(execution, index);
-    execution.commands.delete(index);
+    execution.stopWaiting(index);
     execution.settle(index, STATUS.failed);
     for (const output of operation.outputs) execution.skip(output);
     const ready: number[] = [];
@@ -615,7 +614,7 @@ export class Executor implements RequestListener {
     switch (origin.kind) {
       case "application": {
         state.finished.add(new FinishedExecution(execution.id, {
-          program: execution.program.hash, flow: execution.program.program.name, input: inputBytes(execution),
+          program: execution.program.hash, flow: execution.program.program.name, input: inputOfExecution(execution),
           startedAt: execution.startedAt, endedAt: state.now, outcome,
         }), state.journal);
         return state.emit({ kind: "execution-finished", execution: execution.id, outcome });
@@ -671,6 +670,7 @@ export class Executor implements RequestListener {
 
   /** Cancels every command and child of an execution. */
   #dropPending(execution: Execution): void {
+    if (!execution.isWaiting) return;
     for (const id of execution.commands.values()) {
       const command = this.#state.commands.get(id);
       if (command !== undefined) this.#dropCommand(command);
@@ -727,13 +727,13 @@ export class Executor implements RequestListener {
   }
 }
 
-/** The input as the application gave it and the schemas left it: what tells two starts under one id apart. */
-export function inputBytes(execution: Execution): Uint8Array {
-  return inputBytesOf(execution.program, execution.program.program.inputs.map(({ slot }) => execution.values[slot] as Value));
+/** The input as the application gave it and the schemas left it, {port: value}: tells two starts under one id apart. */
+export function inputOf(program: LinkedProgram, values: readonly Value[]): Value {
+  return Object.fromEntries(program.program.inputs.map(({ name }, at) => [name, values[at] as Value]));
 }
 
-export function inputBytesOf(program: LinkedProgram, values: readonly Value[]): Uint8Array {
-  return encodeValue(Object.fromEntries(program.program.inputs.map(({ name }, at) => [name, values[at] as Value])));
+export function inputOfExecution({ program, values }: Execution): Value {
+  return inputOf(program, program.program.inputs.map(({ slot }) => values[slot] as Value));
 }
 
 function earlier(bound: Due, now: number, deadlineNs: number | "never"): Due {

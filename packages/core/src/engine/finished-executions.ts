@@ -15,8 +15,8 @@ export class FinishedExecution implements Row {
   readonly id: ExecutionId;
   readonly program: ProgramHash;
   readonly flow: string;
-  /** The encoded input, so that the same id with another input is told apart. */
-  readonly input: Uint8Array;
+  /** {port: value}, as the schemas left it: tells the same id with another input apart. */
+  readonly input: Value;
   readonly startedAt: number;
   readonly endedAt: number;
   readonly outcome: Outcome;
@@ -43,7 +43,7 @@ export class FinishedExecution implements Row {
   static restore(id: ExecutionId, bytes: Uint8Array): FinishedExecution {
     const reader = RowReader.of(ROW.result + id, bytes);
     const given = {
-      program: reader.text() as ProgramHash, flow: reader.text(), input: reader.bytes(),
+      program: reader.text() as ProgramHash, flow: reader.text(), input: reader.any(),
       startedAt: reader.whole(), endedAt: reader.whole(),
     };
     const ok = reader.flag();

@@ -320,7 +320,7 @@ export class PeerLinks {
       else if (link.acknowledge === "now") {
         this.sendAcknowledge(peer);
         owing.delete(peer);
-      } else if (!peer.timers.has("acknowledge")) {
+      } else if (peer.timers?.has("acknowledge") !== true) {
         state.timers.set("acknowledge", peer, state.now + state.options.acknowledgeDelayNs);
       }
     }
@@ -356,7 +356,7 @@ export class PeerLinks {
     if (entry.sentAt === 0) entry.sentAt = Math.max(1, state.awake);
     link.lastSentAt = state.now;
     link.acknowledge = "none";
-    if (!peer.timers.has("unacknowledged")) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
+    if (peer.timers?.has("unacknowledged") !== true) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
   }
 
   /** Sends again, in order, whatever the peer has not acknowledged. */

@@ -55,7 +55,7 @@ export class Peer implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  readonly timers = new Map<WakeReason, TimerEntry>();
+  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
 
   readonly id: PeerId;
   /** The site of everything about the link itself. */

@@ -19,7 +19,8 @@ export interface TimerEntry {
 
 /** What a timer is about. Remembers which of its entries are current. */
 export interface TimerSubject {
-  readonly timers: Map<WakeReason, TimerEntry>;
+  /** Made with the first timer: most executions end before they need one. */
+  timers: Map<WakeReason, TimerEntry> | undefined;
 }
 
 export class TimerTable {
@@ -31,25 +32,25 @@ export class TimerTable {
   set(reason: WakeReason, subject: TimerSubject, due: number): void {
     this.clear(reason, subject);
     const entry: TimerEntry = { due, id: this.#nextId++, reason, subject };
-    subject.timers.set(reason, entry);
+    (subject.timers ??= new Map()).set(reason, entry);
     this.#heap.push(entry);
     if (this.#stale > 1024 && this.#stale > this.#heap.size / 2) this.#dropStale();
   }
 
   clear(reason: WakeReason, subject: TimerSubject): void {
-    const entry = subject.timers.get(reason);
+    const entry = subject.timers?.get(reason);
     if (entry === undefined) return;
-    subject.timers.delete(reason);
+    subject.timers?.delete(reason);
     entry.subject = null; // M2
     this.#stale++;
   }
 
   /** Forgets every timer of a subject that is gone. */
   clearAll(subject: TimerSubject): void {
-    if (subject.timers.size === 0) return;
+    if (subject.timers === undefined) return;
     for (const entry of subject.timers.values()) entry.subject = null; // M2
     this.#stale += subject.timers.size;
-    subject.timers.clear();
+    subject.timers = undefined;
   }
 
   /** The next entry due at `now`, taken out; undefined when none is. */
@@ -60,7 +61,7 @@ export class TimerTable {
         this.#stale--; // M2
         continue;
       }
-      entry.subject.timers.delete(entry.reason);
+      entry.subject.timers?.delete(entry.reason);
       return entry;
     }
     return undefined;
