@@ -7,7 +7,7 @@ import type { Value } from "../base/value.ts";
 import type { ExecutionId } from "../base/ids.ts";
 import type { Failure } from "../flow/definitions.ts";
 import { INGRESS_CAPACITY, NAME_BYTES_MAX, OPERATIONS_PER_TURN } from "../wire/limits.ts";
-import type { Envelope, Message } from "../wire/message.ts";
+import type { Envelope, Message, SealedBody } from "../wire/message.ts";
 import { decodeMessage } from "../wire/message-codec.ts";
 import type { Answer, BusEvent, Effect, EngineEvent, Wake } from "./engine-events.ts";
 import { EngineState } from "./engine-state.ts";
@@ -260,11 +260,16 @@ export class Engine {
       return this.#links.handleMisbehaviour(peer, new RuntimeError("FULL", { reason: "it asks on and takes no replies" }));
     }
     if (!this.#links.admit(peer, link, body.sequence, header.redelivered)) return;
-    this.#links.handleAcknowledged(peer, link, header.acknowledged, header.window);
     // A request is acknowledged with this turn; anything else may wait for something to ride on.
     this.#links.owe(peer, link, body.type === "request" ? "now" : "later");
+    // The body goes first: a reply ends its request, and whether that was accepted is of no interest any more.
+    this.#takeBody(peer, body, header.remainingNs);
+    this.#links.handleAcknowledged(peer, link, header.acknowledged, header.window);
+  }
+
+  #takeBody(peer: Peer, body: SealedBody, remainingNs: number | "never"): void {
     switch (body.type) {
-      case "request": return this.#executor.handleRequest(peer, body, header.remainingNs);
+      case "request": return this.#executor.handleRequest(peer, body, remainingNs);
       case "reply": return this.#requests.handleReply(peer, body);
       case "cancel": return this.#executor.handleCancel(peer.id, body.request, body.attempt);
       default: return unreachable(body);
