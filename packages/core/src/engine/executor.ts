@@ -1,6 +1,6 @@
-import { assert, BugError, unreachable } from "../base/assert.ts";
+import { unreachable } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
-import { checkValue, encodeValue } from "../base/value-codec.ts";
+import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId } from "../base/ids.ts";
 import { addNs, NS_PER_MS, type Due } from "../base/time.ts";
@@ -11,17 +11,17 @@ import type { LinkedProgram } from "../flow/program-link.ts";
 import type { RequestBody } from "../wire/message.ts";
 import type { Command } from "./command.ts";
 import type { EngineState } from "./engine-state.ts";
-import { Execution, STATUS, type MapProgress, type Origin } from "./execution.ts";
+import { Execution, STATUS, type Origin } from "./execution.ts";
 import { failureValue, FinishedExecution } from "./finished-executions.ts";
-import { foldInto } from "./fold.ts";
+import { badInput, deadlineFailure, deniedFailure } from "./failures.ts";
 import type { Outcome } from "./engine-events.ts";
+import { MapRunner } from "./map-runner.ts";
+import { callPure } from "./pure-call.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerLinks } from "./peer-links.ts";
 import { schemaOf, validate, validateInputs, valueFailure } from "./port-values.ts";
 import { payloads, chainOf, type Requests, type RequestListener } from "./requests.ts";
 import { choosePeer } from "./selection.ts";
-
-type MapOperation = Extract<Operation, { kind: "map" }>;
 
 /** Events kept for `wait`s that an execution has not reached yet. */
 const EARLY_EVENTS_MAX = 64;
@@ -37,11 +37,11 @@ export class Executor implements RequestListener {
   links!: PeerLinks;
   /** Started in this turn: what is still alive at its end becomes durable. */
   #fresh: Execution[] = [];
-  /** Maps that could not start all the children they may, because a table was full. */
-  readonly #stalledMaps = new Map<Execution, Set<number>>();
+  readonly #maps: MapRunner;
 
   constructor(state: EngineState) {
     this.#state = state;
+    this.#maps = new MapRunner(state, this);
   }
 
   // ── executions start ──
@@ -106,9 +106,13 @@ export class Executor implements RequestListener {
 
   /** Ends a turn: executions that live on become durable. */
   endTurn(): void {
+    this.#keepFresh();
+    if (this.#maps.fillStalled()) this.#keepFresh();
+  }
+
+  #keepFresh(): void {
     for (const execution of this.#fresh) if (!execution.ended) this.#state.keepExecution(execution);
     this.#fresh.length = 0;
-    if (this.#stalledMaps.size > 0) this.#fillStalledMaps();
   }
 
   #runOperation(execution: Execution, index: number): void {
@@ -117,12 +121,12 @@ export class Executor implements RequestListener {
     const { values } = execution;
     if (this.#lacksDefinition(operation)) return this.#parkGate(execution, index, undefined); // `parkMissing`: until a start that has it
     switch (operation.kind) {
-      case "constant": return this.#complete(execution, index, [operation.value]);
-      case "select": return this.#complete(execution, index, [{ group: operation.group }]);
-      case "clock": return this.#complete(execution, index, [state.wallMs]);
+      case "constant": return this.complete(execution, index, [operation.value]);
+      case "select": return this.complete(execution, index, [{ group: operation.group }]);
+      case "clock": return this.complete(execution, index, [state.wallMs]);
       case "race": {
         const winner = operation.inputs.find((slot) => values[slot] !== undefined) as number;
-        this.#complete(execution, index, [values[winner] as Value], [execution.bytesOf(winner)]);
+        this.complete(execution, index, [values[winner] as Value], [execution.bytesOf(winner)]);
         return this.#cancelLosers(execution, operation.inputs);
       }
       case "pure": return this.#runPure(execution, index, operation.fn, operation.inputs);
@@ -130,7 +134,7 @@ export class Executor implements RequestListener {
       case "read": return this.#runRead(execution, index, operation);
       case "gate": return this.#runGate(execution, index, operation);
       case "send": return this.#runSend(execution, index, operation);
-      case "map": return this.#runMap(execution, index, operation);
+      case "map": return this.#maps.begin(execution, index, operation);
       case "host": {
         const command = this.#park(execution, index, "host", earlier(execution.deadlineAt, state.now, operation.deadlineNs), null);
         return command && this.#startHost(command, execution, false);
@@ -139,7 +143,7 @@ export class Executor implements RequestListener {
         const due = earlier(execution.deadlineAt, state.now, operation.deadlineNs);
         const permit = values[operation.inputs[1] as number] as PeerId;
         const denied = this.#deniedSince(permit);
-        if (denied !== undefined) return this.#fail(execution, index, denied);
+        if (denied !== undefined) return this.fail(execution, index, denied);
         const command = this.#park(execution, index, "request", due, values[operation.inputs[0] as number] as Value);
         return command && this.requests.begin(command, execution, state.peer(permit));
       }
@@ -150,11 +154,11 @@ export class Executor implements RequestListener {
           return;
         }
         execution.events.delete(operation.event);
-        return this.#complete(execution, index, [early]);
+        return this.complete(execution, index, [early]);
       }
       case "sleep": {
         const ms = operation.durationNs > 0 ? operation.durationNs / NS_PER_MS : values[operation.inputs[0] as number];
-        if (typeof ms !== "number" || !(ms >= 0)) return this.#fail(execution, index, badInput("a duration in ms"));
+        if (typeof ms !== "number" || !(ms >= 0)) return this.fail(execution, index, badInput("a duration in ms"));
         this.#park(execution, index, "timer", addNs(state.now, Math.round(ms * NS_PER_MS)), null);
         return;
       }
@@ -169,41 +173,41 @@ export class Executor implements RequestListener {
   }
 
   #runPure(execution: Execution, index: number, name: string, inputs: readonly number[]): void {
-    const result = this.#callPure(name, inputs.map((slot) => execution.values[slot] as Value));
-    if ("failure" in result) return this.#fail(execution, index, result.failure);
-    this.#complete(execution, index, [result.value]);
+    const result = callPure(this.#state.definitions, name, inputs.map((slot) => execution.values[slot] as Value));
+    if ("failure" in result) return this.fail(execution, index, result.failure);
+    this.complete(execution, index, [result.value]);
   }
 
   #runUpdate(execution: Execution, index: number, operation: Extract<Operation, { kind: "update" }>): void {
     const [key, ...rest] = operation.inputs.map((slot) => execution.values[slot] as Value);
-    if (typeof key !== "string") return this.#fail(execution, index, badInput("a key that is a string"));
+    if (typeof key !== "string") return this.fail(execution, index, badInput("a key that is a string"));
     const table = this.#state.cells.table(operation.cells);
-    const result = this.#callPure(operation.fn, [table.get(key) ?? null, ...rest]);
-    if ("failure" in result) return this.#fail(execution, index, result.failure);
+    const result = callPure(this.#state.definitions, operation.fn, [table.get(key) ?? null, ...rest]);
+    if ("failure" in result) return this.fail(execution, index, result.failure);
     table.set(key, result.value, this.#state.journal);
-    this.#complete(execution, index, [result.value]);
+    this.complete(execution, index, [result.value]);
   }
 
   #runRead(execution: Execution, index: number, operation: Extract<Operation, { kind: "read" }>): void {
     const table = this.#state.cells.find(operation.cells);
     const input = execution.values[operation.inputs[0] as number] as Value;
     if (operation.by === "key") {
-      if (typeof input !== "string") return this.#fail(execution, index, badInput("a key that is a string"));
-      return this.#complete(execution, index, [table.get(input) ?? null]);
+      if (typeof input !== "string") return this.fail(execution, index, badInput("a key that is a string"));
+      return this.complete(execution, index, [table.get(input) ?? null]);
     }
     const { after = null, limit = 1000 } = (input ?? {}) as { after?: Value; limit?: Value };
     const valid = (after === null || typeof after === "string") && typeof limit === "number" && limit >= 1 && limit <= 10_000;
-    if (!valid) return this.#fail(execution, index, badInput("{after?: string, limit?: 1 to 10000}"));
-    this.#complete(execution, index, [table.range(after as string | null, limit as number)]);
+    if (!valid) return this.fail(execution, index, badInput("{after?: string, limit?: 1 to 10000}"));
+    this.complete(execution, index, [table.range(after as string | null, limit as number)]);
   }
 
   /** The peer-health gate: every send and call passes one. Parks while everybody eligible is cooling down. */
   #runGate(execution: Execution, index: number, operation: Operation): void {
     const choice = choosePeer(this.#state, execution.values[operation.inputs[0] as number] as Value, new Set());
     switch (choice.kind) {
-      case "peer": return this.#complete(execution, index, [choice.peer.id]);
-      case "denied": return this.#fail(execution, index, deniedFailure(choice.reason));
-      case "unknown": return this.#fail(execution, index, { code: "UNKNOWN_PEER", message: `There is ${choice.reason}.`, at: [], details: null });
+      case "peer": return this.complete(execution, index, [choice.peer.id]);
+      case "denied": return this.fail(execution, index, deniedFailure(choice.reason));
+      case "unknown": return this.fail(execution, index, { code: "UNKNOWN_PEER", message: `There is ${choice.reason}.`, at: [], details: null });
       case "wait": return this.#parkGate(execution, index, choice.retryAt);
     }
   }
@@ -229,7 +233,7 @@ export class Executor implements RequestListener {
     this.#state.removeCommand(command);
     execution.commands.delete(command.operation);
     execution.status[command.operation] = STATUS.ready;
-    this.#touch(execution);
+    this.touch(execution);
     this.#runOperation(execution, command.operation);
   }
 
@@ -241,7 +245,7 @@ export class Executor implements RequestListener {
     const state = this.#state;
     const peer = state.peer(execution.values[operation.inputs[1] as number] as PeerId);
     const denied = this.#deniedSince(peer.id);
-    if (denied !== undefined) return this.#fail(execution, index, denied);
+    if (denied !== undefined) return this.fail(execution, index, denied);
     if (!peer.session.admitsRequest) return this.#parkGate(execution, index, undefined); // until its window opens
     const chain = chainOf(execution, operation);
     try {
@@ -251,117 +255,27 @@ export class Executor implements RequestListener {
         address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
       }, earlier("never", state.now, operation.deadlineNs));
     } catch (error) {
-      return this.#fail(execution, index, valueFailure(error, `the request to ${operation.flow}`));
+      return this.fail(execution, index, valueFailure(error, `the request to ${operation.flow}`));
     }
     peer.counts.calls++;
-    this.#complete(execution, index, [null]);
-  }
-
-  // ── maps ──
-
-  #runMap(execution: Execution, index: number, operation: MapOperation): void {
-    if (!Array.isArray(execution.values[operation.inputs[0] as number])) return this.#fail(execution, index, badInput("a list"));
-    const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map(), unstored: new Set(), filling: false };
-    execution.maps.set(index, progress);
-    execution.status[index] = STATUS.parked;
-    this.#fillMap(execution, index, operation, progress);
-  }
-
-  #fillMap(execution: Execution, index: number, operation: MapOperation, progress: MapProgress): void {
-    const state = this.#state;
-    const items = execution.values[operation.inputs[0] as number] as readonly Value[];
-    const program = state.programByAddress(operation.program);
-    assert(program !== undefined, "a map's program is stored with its parent's");
-    const rest = operation.inputs.slice(1).map((slot) => execution.values[slot] as Value);
-    if (progress.filling) return; // a child ended as it started: the loop below goes on
-    progress.filling = true;
-    while (progress.inFlight.size < operation.concurrency && progress.next < items.length) {
-      if (state.executionsFull || state.commandsFull) {
-        const stalled = this.#stalledMaps.get(execution) ?? new Set();
-        this.#stalledMaps.set(execution, stalled.add(index));
-        break;
-      }
-      const item = progress.next++;
-      const id = `#${state.nextExecution++}` as ExecutionId;
-      const command = state.newCommand("child", execution, index, "never", [id, item]);
-      progress.inFlight.set(command.id, item);
-      const given = [items[item] as Value, ...rest];
-      const values = program.program.inputs.map((port) => given[operation.ports.indexOf(port.name)] as Value);
-      this.start(program, { kind: "parent", command: command.id }, values, {
-        id, workKey: `${execution.workKey}.${operation.name}.${item}`, chain: execution.chain, deadlineAt: execution.deadlineAt,
-      });
-      if (execution.maps.get(index) !== progress) return; // it failed the map
-    }
-    progress.filling = false;
-    this.#touch(execution);
-    if (progress.settled < items.length || execution.ended) return;
-    const listed = operation.into.length > 0 ? progress.folded : items.map((_, item) => progress.results.get(item) as Value);
-    this.#complete(execution, index, [listed]);
-  }
-
-  #childEnded(command: Command, outcome: Outcome): void {
-    const state = this.#state;
-    const execution = state.executions.get(command.execution);
-    const progress = execution?.maps.get(command.operation);
-    state.removeCommand(command);
-    if (execution === undefined || progress === undefined) return;
-    const operation = execution.program.operations[command.operation] as MapOperation;
-    const item = progress.inFlight.get(command.id) as number;
-    progress.inFlight.delete(command.id);
-    progress.settled++;
-    const failure = outcome.ok ? this.#takeResult(operation, progress, item, outcome.value) : outcome.failure;
-    if (failure !== undefined) {
-      progress.failed++;
-      if (operation.onItemFailure === "fail") return this.#fail(execution, command.operation, failure);
-      if (operation.into.length === 0) this.#keepResult(progress, item, { failed: failureValue(failure) });
-    }
-    this.#fillMap(execution, command.operation, operation, progress);
-  }
-
-  #keepResult(progress: MapProgress, item: number, value: Value): void {
-    progress.results.set(item, value);
-    progress.unstored.add(item);
-  }
-
-  #takeResult(operation: MapOperation, progress: MapProgress, item: number, value: Value): Failure | undefined {
-    if (operation.into.length === 0) {
-      this.#keepResult(progress, item, operation.onItemFailure === "collect" ? { ok: value } : value);
-      return undefined;
-    }
-    const failure = foldInto(this.#state, operation.into, value, (name, args) => this.#callPure(name, args));
-    if (failure === undefined) progress.folded++;
-    return failure;
-  }
-
-  #fillStalledMaps(): void {
-    const stalled = [...this.#stalledMaps];
-    this.#stalledMaps.clear();
-    for (const [execution, operations] of stalled) {
-      for (const index of operations) {
-        const progress = execution.maps.get(index);
-        if (execution.ended || progress === undefined) continue;
-        this.#fillMap(execution, index, execution.program.operations[index] as MapOperation, progress);
-      }
-    }
-    for (const execution of this.#fresh) if (!execution.ended && !execution.kept) this.#state.keepExecution(execution);
-    this.#fresh.length = 0;
+    this.complete(execution, index, [null]);
   }
 
   // ── commands end ──
 
   requestCompleted(command: Command, values: readonly Value[]): void {
     const execution = this.#state.executions.get(command.execution);
-    if (execution !== undefined) this.#complete(execution, command.operation, values);
+    if (execution !== undefined) this.complete(execution, command.operation, values);
   }
 
   requestFailed(command: Command, failure: Failure): void {
     const execution = this.#state.executions.get(command.execution);
-    if (execution !== undefined) this.#fail(execution, command.operation, failure);
+    if (execution !== undefined) this.fail(execution, command.operation, failure);
   }
 
   callerLost(peer: PeerId): void {
     for (const execution of [...this.#state.executions.values()]) {
-      if (execution.origin.kind === "peer" && execution.origin.peer === peer) this.#discard(execution);
+      if (execution.origin.kind === "peer" && execution.origin.peer === peer) this.discard(execution);
     }
   }
 
@@ -370,7 +284,7 @@ export class Executor implements RequestListener {
     for (const execution of this.#state.executions.values()) {
       const { origin } = execution;
       if (origin.kind !== "peer" || origin.peer !== peer || origin.request !== request || origin.attempt !== attempt) continue;
-      return this.#discard(execution);
+      return this.discard(execution);
     }
   }
 
@@ -419,7 +333,7 @@ export class Executor implements RequestListener {
       return { code: "FULL", message: "Too many events came before they were waited for.", at: [], details: null };
     } else {
       execution.events.set(event, checked.value);
-      this.#touch(execution);
+      this.touch(execution);
     }
     return true;
   }
@@ -474,9 +388,9 @@ export class Executor implements RequestListener {
     }
   }
 
-  /** After a restart: a map that a full table stopped goes on with the next turn. */
+  /** After a restart: maps go on with the next turn. */
   resumeMaps(execution: Execution): void {
-    if (execution.maps.size > 0) this.#stalledMaps.set(execution, new Set(execution.maps.keys()));
+    this.#maps.resume(execution);
   }
 
   // ── inside ──
@@ -505,31 +419,15 @@ export class Executor implements RequestListener {
     }
   }
 
-  #callPure(name: string, args: readonly Value[]): { value: Value } | { failure: Failure } {
-    const definition = this.#state.definitions.pure.get(name);
-    if (definition === undefined) { // `parkMissing`, and a map that was already running
-      return { failure: { code: "DEFINITION_MISSING", message: `${name} is not registered.`, at: [], details: null } };
-    }
-    try {
-      const value: unknown = (definition.fn as (...args: readonly Value[]) => unknown)(...args);
-      checkValue(value);
-      return { value };
-    } catch (error) {
-      if (error instanceof BugError) throw error;
-      const { code, message } = error as { code?: unknown; message?: unknown };
-      return { failure: { code: typeof code === "string" ? code : "PURE_THREW", message: `${name}: ${String(message ?? error)}`, at: [], details: null } };
-    }
-  }
-
   #park(execution: Execution, index: number, kind: Command["kind"], due: Due, subject: Value): Command | undefined {
     if (this.#state.commandsFull) {
-      this.#fail(execution, index, { code: "FULL", message: "Too many operations are parked.", at: [], details: null });
+      this.fail(execution, index, { code: "FULL", message: "Too many operations are parked.", at: [], details: null });
       return undefined;
     }
     const command = this.#state.newCommand(kind, execution, index, due, subject);
     execution.status[index] = STATUS.parked;
     execution.commands.set(index, command.id);
-    this.#touch(execution);
+    this.touch(execution);
     return command;
   }
 
@@ -542,11 +440,11 @@ export class Executor implements RequestListener {
   /** Ends a command with its operation. */
   #end(command: Command, execution: Execution, result: { value: Value; bytes?: Uint8Array | undefined } | { failure: Failure }): void {
     if (!command.ended) this.#state.removeCommand(command);
-    if ("failure" in result) this.#fail(execution, command.operation, result.failure);
-    else this.#complete(execution, command.operation, [result.value], [result.bytes]);
+    if ("failure" in result) this.fail(execution, command.operation, result.failure);
+    else this.complete(execution, command.operation, [result.value], [result.bytes]);
   }
 
-  #complete(execution: Execution, index: number, values: readonly Value[], bytes?: readonly (Uint8Array | undefined)[]): void {
+  complete(execution: Execution, index: number, values: readonly Value[], bytes?: readonly (Uint8Array | undefined)[]): void {
     const operation = execution.program.operations[index] as Operation;
     execution.stopWaiting(index);
     execution.settle(index, STATUS.done);
@@ -558,12 +456,12 @@ export class Executor implements RequestListener {
     this.#proceed(execution, ready);
   }
 
-  #fail(execution: Execution, index: number, failure: Failure): void {
+  fail(execution: Execution, index: number, failure: Failure): void {
     if (execution.ended) return;
     const operation = execution.program.operations[index] as Operation;
     const located = { ...failure, at: [...failure.at, `${execution.program.program.name}/${operation.name}`] };
     if (operation.onError === null) return this.#endExecution(execution, { ok: false, failure: located });
-    this.#dropChildren(execution, index);
+    this.#maps.dropChildren(execution, index);
     execution.stopWaiting(index);
     execution.settle(index, STATUS.failed);
     for (const output of operation.outputs) execution.skip(output);
@@ -573,7 +471,7 @@ export class Executor implements RequestListener {
   }
 
   #proceed(execution: Execution, ready: readonly number[]): void {
-    this.#touch(execution);
+    this.touch(execution);
     for (const operation of ready) this.#state.frontier.push(execution, operation);
     if (execution.unfinished === 0) this.#finish(execution);
   }
@@ -601,7 +499,7 @@ export class Executor implements RequestListener {
   }
 
   /** Ends an execution of which nobody wants to hear. */
-  #discard(execution: Execution): void {
+  discard(execution: Execution): void {
     if (execution.ended) return;
     this.#dropPending(execution);
     this.#state.removeExecution(execution);
@@ -622,7 +520,7 @@ export class Executor implements RequestListener {
       case "event": return;
       case "parent": {
         const command = state.commands.get(origin.command);
-        return command && this.#childEnded(command, outcome);
+        return command && this.#maps.childEnded(command, outcome);
       }
       case "peer": {
         const peer = state.peer(origin.peer);
@@ -676,27 +574,14 @@ export class Executor implements RequestListener {
       if (command !== undefined) this.#dropCommand(command);
     }
     execution.commands.clear();
-    for (const index of [...execution.maps.keys()]) this.#dropChildren(execution, index);
-    this.#stalledMaps.delete(execution);
+    for (const index of [...execution.maps.keys()]) this.#maps.dropChildren(execution, index);
+    this.#maps.forget(execution);
   }
 
   #dropCommand(command: Command): void {
     if (command.kind === "request") return this.requests.cancel(command);
     if (command.kind === "host") this.#state.emit({ kind: "abort-host", command: command.id, reason: "cancelled" });
     this.#state.removeCommand(command);
-  }
-
-  #dropChildren(execution: Execution, index: number): void {
-    const progress = execution.maps.get(index);
-    if (progress === undefined) return;
-    execution.maps.delete(index);
-    for (const id of progress.inFlight.keys()) {
-      const command = this.#state.commands.get(id);
-      if (command === undefined) continue;
-      const child = this.#state.executions.get((command.subject as readonly Value[])[0] as ExecutionId);
-      this.#state.removeCommand(command);
-      if (child !== undefined) this.#discard(child);
-    }
   }
 
   /** After a race: what only the losers needed is cancelled, upwards from them. */
@@ -711,7 +596,7 @@ export class Executor implements RequestListener {
         execution.program.isOutput[output] === true ||
         (execution.program.consumers[output] as readonly number[]).some((consumer) => (execution.status[consumer] as number) <= STATUS.parked));
       if (needed) continue;
-      this.#dropChildren(execution, index);
+      this.#maps.dropChildren(execution, index);
       const command = this.#state.commands.get(execution.commands.get(index) as CommandId);
       execution.commands.delete(index);
       if (command !== undefined) this.#dropCommand(command);
@@ -722,7 +607,7 @@ export class Executor implements RequestListener {
     if (execution.unfinished === 0) this.#finish(execution);
   }
 
-  #touch(execution: Execution): void {
+  touch(execution: Execution): void {
     if (execution.kept && !execution.ended) this.#state.journal.touch(execution);
   }
 }
@@ -740,16 +625,4 @@ function earlier(bound: Due, now: number, deadlineNs: number | "never"): Due {
   if (deadlineNs === "never") return bound;
   const own = addNs(now, deadlineNs);
   return bound === "never" ? own : Math.min(bound, own);
-}
-
-function deadlineFailure(flow: string): Failure {
-  return { code: "DEADLINE", message: `The deadline of ${flow} passed.`, at: [], details: null };
-}
-
-function deniedFailure(reason: string): Failure {
-  return { code: "DENIED", message: `Policy denies the peer: ${reason}.`, at: [], details: null };
-}
-
-function badInput(expected: string): Failure {
-  return { code: "VALUE_INVALID", message: `The operation needs ${expected}.`, at: [], details: null };
 }
