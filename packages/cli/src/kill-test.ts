@@ -29,6 +29,8 @@ const FLEET_DEFAULT = fileURLToPath(new URL("../../../examples/text-index/fleet.
 /** Between two kills, at random: from under a node's start-up time to a few batches. */
 const SPACING_MS_MIN = 30;
 const SPACING_MS_MAX = 1_300;
+/** This share of the kills takes anybody; the others take nodes at work, and not ones that are just starting again. */
+const STARTING_SHARE = 0.25;
 /** Corpus for the test: this many files a kill, of this many words. */
 const FILES_PER_KILL = 150;
 const WORDS_PER_FILE = 3_000;
@@ -62,7 +64,10 @@ class Killer {
       timer = setTimeout(strike, SPACING_MS_MIN + this.#choice.fraction() * (SPACING_MS_MAX - SPACING_MS_MIN));
     };
     const strike = () => {
-      const node = this.#choice.of([...supervisor.nodes.values()]);
+      const nodes = [...supervisor.nodes.values()];
+      const running = nodes.filter(({ state }) => state === "running");
+      const among = running.length > 0 && this.#choice.fraction() >= STARTING_SHARE ? running : nodes;
+      const node = this.#choice.of(among);
       const { pid } = node ?? {};
       const state = node?.state ?? "";
       if (node?.signal("SIGKILL") === true) this.#say(`kill ${++this.made} of ${this.#kills}: ${node.record.name} (${pid ?? "-"}, ${state})`);
