@@ -5,7 +5,7 @@ import { job } from "./job.ts";
 
 const workers = ["worker-1", "worker-2", "worker-3"];
 /** The index of a large folder fits: what a batch leaves behind is collected instead of kept. */
-const heapMb = 80;
+const heapMb = 64;
 
 export default defineFleet({
   name: "text-index",

@@ -43,7 +43,7 @@ async function report(context: JobContext): Promise<JobReport> {
   const { root } = context.input as { root: string };
   const [index, merged] = [await readIndex(context), await readMerged(context)];
   context.say("comparing with one plain pass over the same files …");
-  const plain = await runPlainPass(root);
+  const plain = await runPlainPass(root, context.stop);
   const batches = (context.result as { batches: number }).batches;
   const runs = context.hostStarts("workers");
   return {
@@ -95,8 +95,8 @@ async function readMerged({ cells }: JobContext): Promise<Merged> {
 }
 
 /** In a process of its own: its memory is none of the fleet's, and nothing of the fleet can help it. */
-async function runPlainPass(root: string): Promise<PlainPass> {
-  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, PLAIN_PASS, root]);
+async function runPlainPass(root: string, signal: AbortSignal): Promise<PlainPass> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, PLAIN_PASS, root], { signal });
   return JSON.parse(stdout) as PlainPass;
 }
 

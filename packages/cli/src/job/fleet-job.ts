@@ -47,6 +47,8 @@ export interface JobContext {
   readonly cells: (name: string) => AsyncIterable<readonly [key: string, cell: Value]>;
   /** Host operations begun by the nodes of a group, over all their lives; null if one of them does not answer. */
   readonly hostStarts: (group: string) => number | null;
+  /** Aborts when somebody wants the fleet down: what takes long should end then. */
+  readonly stop: AbortSignal;
   /** Tells people what is being done. */
   readonly say: (text: string) => void;
 }

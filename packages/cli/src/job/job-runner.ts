@@ -62,7 +62,11 @@ export async function runJob(run: JobRun): Promise<JobOutcome> {
     exportPath: run.exportPath,
     cells: (name) => readCells(client, name, stop),
     hostStarts: (group) => total(groupOf(run, group).map((node) => starts.get(node))),
+    stop,
     say: (text) => run.screen.say(text),
+  }).catch((error: unknown) => {
+    stop.throwIfAborted(); // Whatever the report made of it.
+    throw error;
   });
   tally.handleReports(await client.call("peers", {}, stop));
   return { report, peers: tally.reports(), elapsedMs };

@@ -13,3 +13,11 @@ export function nodeArgv(given: { file: string; name: string; data: string; heap
     : [`--max-old-space-size=${heapMb}`, `--max-semi-space-size=${Math.max(1, Math.round(heapMb * SEMI_SPACE_SHARE))}`];
   return [...process.execArgv, ...heap, MAIN, "node", file, name, "--data", data];
 }
+
+/**
+ * Environment of a node's process. With a bounded heap, memory outside it is kept small too: glibc gives each of the
+ * dozen threads of a process an arena of its own, and what one has freed the others cannot use. Other systems ignore it.
+ */
+export function nodeEnvironment(heapMb: number | undefined): NodeJS.ProcessEnv {
+  return heapMb === undefined ? process.env : { MALLOC_ARENA_MAX: "1", ...process.env };
+}

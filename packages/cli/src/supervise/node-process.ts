@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { RuntimeError } from "@holdfast/core";
 import { createNode, serveControl } from "@holdfast/host";
@@ -23,6 +24,8 @@ export async function runNode(file: string, name: string, directory: FleetDirect
   const log = jsonLog(name);
   try {
     const fleet = await loadFleet(file);
+    // Now and not when the process ends: on a busy machine that made a drain take seconds, and a killed node never did it.
+    flushCompileCache();
     const options = nodeOptions(fleet.node(name), directory);
     await using node = await createNode({ ...options, log });
     writeFileSync(join(options.dataDir as string, "node.pid"), `${process.pid}\n`, { mode: 0o600 });

@@ -20,6 +20,7 @@ export interface SupervisedNodeOptions {
   readonly record: NodeRecord;
   /** Command line of the process, after the executable. */
   readonly argv: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
   readonly onEvent: (event: SupervisorEvent) => void;
 }
 
@@ -65,7 +66,7 @@ export class SupervisedNode {
   start(): void {
     this.state = "starting";
     this.#refusal = undefined;
-    const child = spawn(process.execPath, this.#options.argv, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+    const child = spawn(process.execPath, this.#options.argv, { stdio: ["ignore", "pipe", "pipe", "ipc"], env: this.#options.environment });
     this.#child = child;
     const startedAt = performance.now();
     for (const stream of [child.stdout, child.stderr]) {

@@ -1,6 +1,7 @@
+import { flushCompileCache } from "node:module";
 import { RuntimeError } from "@holdfast/core";
 import { SupervisedNode } from "./supervised-node.ts";
-import { nodeArgv } from "./node-argv.ts";
+import { nodeArgv, nodeEnvironment } from "./node-argv.ts";
 import type { Fleet } from "../fleet/define-fleet.ts";
 import type { NodeRecord } from "../fleet/fleet-directory.ts";
 import type { SupervisorEvent } from "./supervised-node.ts";
@@ -29,8 +30,9 @@ export class Supervisor implements AsyncDisposable {
     this.#refuse = reject;
     const onEvent = (event: SupervisorEvent) => this.#handleEvent(event);
     this.nodes = new Map(nodes.map((record) => {
-      const argv = nodeArgv({ file, name: record.name, data, heapMb: fleet.nodes.get(record.name)?.heapMb });
-      return [record.name, new SupervisedNode({ record, argv, onEvent })];
+      const heapMb = fleet.nodes.get(record.name)?.heapMb;
+      const argv = nodeArgv({ file, name: record.name, data, heapMb });
+      return [record.name, new SupervisedNode({ record, argv, environment: nodeEnvironment(heapMb), onEvent })];
     }));
   }
 
@@ -46,6 +48,7 @@ export class Supervisor implements AsyncDisposable {
         if (event.kind === "ready" && waiting.delete(event.node) && waiting.size === 0) done();
       });
     });
+    flushCompileCache(); // Now and not when this process ends: the nodes load much the same, and need not compile it again.
     for (const node of this.nodes.values()) node.start();
     await Promise.race([ready, this.refused]);
   }

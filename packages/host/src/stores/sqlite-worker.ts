@@ -1,4 +1,5 @@
 /** The worker thread of a SQLite store: takes requests in order, answers each before it takes the next. */
+import { flushCompileCache } from "node:module";
 import { parentPort } from "node:worker_threads";
 import { assert, RuntimeError, type ErrorCode } from "@holdfast/core";
 import { packRows, packedRows, type PackedRows } from "./row-batch.ts";
@@ -29,6 +30,7 @@ const CHECKPOINT_BYTES_FORCED = 64 * 1024 * 1024;
 
 assert(parentPort !== null, "this file runs as a worker");
 const port = parentPort;
+flushCompileCache(); // Otherwise done when this thread ends, and `close` waits for that.
 let database: StateDatabase | undefined;
 let quiet: NodeJS.Timeout | undefined;
 
