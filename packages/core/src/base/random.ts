@@ -41,6 +41,11 @@ export class Random {
     return [this.#a, this.#b, this.#c, this.#counter];
   }
 
+  /** Counts draws, and wraps at 2^32: two equal readings mean that nothing was drawn in between. */
+  get draws(): number {
+    return this.#counter;
+  }
+
   nextUint32(): number {
     const drawn = (this.#a + this.#b + this.#counter) >>> 0;
     this.#counter = (this.#counter + 1) >>> 0;

@@ -56,6 +56,7 @@ export class Engine {
   #expectedWakeAt: number | "never" = "never";
   #softAt = 0;
   #frontierWasStored = false;
+  #numbersStored = 0;
 
   constructor(given: ConstructorParameters<typeof EngineState>[0]) {
     this.state = new EngineState(given);
@@ -129,6 +130,7 @@ export class Engine {
     this.#executor.endTurn();
     this.#links.flush();
     this.#storeFrontier();
+    this.#storeNumbers();
     const { effects } = state;
     state.effects = [];
     this.#lastPollAt = state.now;
@@ -173,6 +175,7 @@ export class Engine {
     this.state.wallMs = wallMs;
     this.#lastPollAt = now;
     this.#softAt = now;
+    this.#numbersStored = this.#numbersDrawn();
   }
 
   /**
@@ -426,6 +429,19 @@ export class Engine {
       checkValue(value);
       this.#executor.start(program, { kind: "event", event: event.event }, program.program.inputs.map(() => value));
     }
+  }
+
+  /** Ids and random numbers that a turn drew are never drawn again, even if nothing else of it had to be stored. */
+  #storeNumbers(): void {
+    const drawn = this.#numbersDrawn();
+    if (drawn === this.#numbersStored) return;
+    this.#numbersStored = drawn;
+    this.state.journal.touch(this.state.node);
+  }
+
+  #numbersDrawn(): number {
+    const { nextCommand, nextExecution, random } = this.state;
+    return nextCommand + nextExecution + random.draws;
   }
 
   #storeFrontier(): void {
