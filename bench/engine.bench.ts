@@ -1,5 +1,5 @@
 /**
- * The engine's figures of issue 2, "Speed and memory": envelopes, durable operations, calls, start, and the main job.
+ * The engine's figures: envelopes, durable operations, calls, start, and the main job.
  * Each stands beside its comparison from the same run.
  */
 import { measureCalls } from "./engine/calls.ts";

@@ -206,7 +206,8 @@ test("node: closed and opened again it goes on where it was; overdue timers fire
     aborts = [];
   }
   assert.equal(aborts.length, 1, "shutdown aborts host work");
-  await new Promise((resolve) => setTimeout(resolve, 120));
+  const downSince = Date.now();
+  await until(() => Date.now() > downSince + 80, "the nap is overdue");
   const hangsBefore = hangs;
   await using node = await createNode(given);
   node.onOutput(({ value }) => void outputs.push(value));

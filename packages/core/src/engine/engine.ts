@@ -6,7 +6,7 @@ import { elapsedNs, NS_PER_S } from "../base/time.ts";
 import type { Value } from "../base/value.ts";
 import type { ExecutionId } from "../base/ids.ts";
 import type { Failure } from "../flow/definitions.ts";
-import { INGRESS_CAPACITY, NAME_BYTES_MAX, OPERATIONS_PER_TURN } from "../wire/limits.ts";
+import { HELLO_BYTES_MAX, INGRESS_CAPACITY, NAME_BYTES_MAX, OPERATIONS_PER_TURN } from "../wire/limits.ts";
 import type { Envelope, Message, SealedBody } from "../wire/message.ts";
 import { decodeMessage } from "../wire/message-codec.ts";
 import type { Answer, BusEvent, Effect, EngineEvent, Wake } from "./engine-events.ts";
@@ -237,6 +237,7 @@ export class Engine {
     if (peer === undefined || link === null || link === undefined) return; // a link that we let go
     let message: Message;
     try {
+      if (!link.sendReady && body.length > HELLO_BYTES_MAX) throw new RuntimeError("FRAME_TOO_LARGE", { bytes: body.length, limit: HELLO_BYTES_MAX });
       message = decodeMessage(body);
     } catch (error) {
       if (!(error instanceof RuntimeError)) throw error;

@@ -77,7 +77,7 @@ export class PeerLinks {
     const { now } = state;
     peer.link = {
       id: link, dialled, openedAt: state.awake, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
-      beat: 0, beatsSentAt: new Map(), acknowledge: "none", windowTold: 0, resentTurn: 0,
+      beat: 0, beatsSentAt: new Map(), acknowledge: "none", resentTurn: 0,
     };
     state.links.set(link, peer);
     peer.references.add("link");
@@ -383,7 +383,6 @@ export class PeerLinks {
 
   #grant(peer: Peer, link: PeerLink): number {
     const window = this.#window(peer);
-    link.windowTold = window;
     if (window <= WINDOW_LOW) this.#windowLow.add(peer);
     else if (this.#windowLow.size > 0) this.#windowLow.delete(peer);
     return window;

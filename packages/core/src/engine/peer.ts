@@ -30,8 +30,6 @@ export interface PeerLink {
   readonly beatsSentAt: Map<number, number>;
   /** Our acknowledgement has changed and must go out with this turn, or within the delay. */
   acknowledge: "none" | "later" | "now";
-  /** The window that we last told the peer. */
-  windowTold: number;
   /** The turn in which everything unacknowledged was last sent again. */
   resentTurn: number;
 }

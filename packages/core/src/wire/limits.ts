@@ -40,7 +40,6 @@ export const INGRESS_CAPACITY = 4096;
 export const EXECUTIONS_MAX = 10_000;
 /** Commands that wait at a closed gate. */
 export const PARKED_MAX = 10_000;
-export const TIMERS_MAX = 65_536;
 /** Sealed bytes that one peer has not acknowledged. */
 export const OUTBOX_BYTES_MAX = 64 * MIB;
 /** Peers in the address book, and sessions. */
