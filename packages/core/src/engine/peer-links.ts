@@ -221,7 +221,7 @@ export class PeerLinks {
         this.owe(peer, link, "now");
         return false;
       case "gap":
-        this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer, link), gap: true });
+        this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer), gap: true });
         return false;
     }
   }
@@ -334,7 +334,7 @@ export class PeerLinks {
     const { link } = peer;
     if (link === null) return;
     link.acknowledge = "none";
-    this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer, link), gap: false });
+    this.#send(peer, link, { kind: "acknowledge", acknowledged: peer.session.mark, window: this.#grant(peer), gap: false });
   }
 
   #sendHello(peer: Peer): void {
@@ -344,14 +344,14 @@ export class PeerLinks {
       kind: "hello", protocol: PROTOCOL_VERSION, lineage: state.identity.lineage, incarnation: state.identity.incarnation,
       epoch: session.epoch, lowestUnacknowledged: session.acknowledged + 1, nextSequence: session.nextSequence,
       peerLineage: session.peerLineage, peerEpoch: session.peerEpoch, mark: session.mark,
-      window: this.#grant(peer, link), addresses: state.ownAddresses.slice(0, ADDRESSES_MAX),
+      window: this.#grant(peer), addresses: state.ownAddresses.slice(0, ADDRESSES_MAX),
     });
   }
 
   #transmit(peer: Peer, link: PeerLink, entry: OutboxEntry): void {
     const { state } = { state: this.#state };
     const remainingNs = entry.deadlineAt === "never" ? "never" : Math.max(1, Math.floor(entry.deadlineAt - state.now));
-    const header = { remainingNs, acknowledged: peer.session.mark, window: this.#grant(peer, link), redelivered: entry.redelivered } as const;
+    const header = { remainingNs, acknowledged: peer.session.mark, window: this.#grant(peer), redelivered: entry.redelivered } as const;
     state.emit({ kind: "send-frame", link: link.id, frame: encodeEnvelopeFrame(header, entry.sealed) });
     if (entry.sentAt === 0) entry.sentAt = Math.max(1, state.awake);
     link.lastSentAt = state.now;
@@ -381,7 +381,7 @@ export class PeerLinks {
     return room > 4 * WINDOW_MAX ? WINDOW_MAX : Math.max(0, Math.floor(room / 4));
   }
 
-  #grant(peer: Peer, link: PeerLink): number {
+  #grant(peer: Peer): number {
     const window = this.#window(peer);
     if (window <= WINDOW_LOW) this.#windowLow.add(peer);
     else if (this.#windowLow.size > 0) this.#windowLow.delete(peer);
@@ -444,7 +444,7 @@ export class PeerLinks {
     const beat = ++link.beat;
     link.beatsSentAt.set(beat, this.#state.awake);
     if (link.beatsSentAt.size > BEATS_MAX) link.beatsSentAt.delete(beat - BEATS_MAX);
-    this.#send(peer, link, { kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer, link) });
+    this.#send(peer, link, { kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer) });
     link.acknowledge = "none";
   }
 
