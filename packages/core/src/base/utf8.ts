@@ -54,15 +54,6 @@ export function writeUtf8(text: string, target: Uint8Array, at: number): number 
   return at;
 }
 
-/** The UTF-8 bytes of `text`, or undefined when it has a lone surrogate. */
-export function encodeUtf8(text: string): Uint8Array | undefined {
-  const length = utf8Length(text);
-  if (length < 0) return undefined;
-  const bytes = new Uint8Array(length);
-  writeUtf8(text, bytes, 0);
-  return bytes;
-}
-
 /** The text of `bytes` from `start` to `end`, or undefined when they are not valid UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, start = 0, end = bytes.length): string | undefined {
   if (end - start <= SHORT_BYTES_MAX) {

@@ -19,7 +19,7 @@ import type { EngineOptions } from "./engine-options.ts";
 import { EventBus } from "./event-bus.ts";
 import type { Execution } from "./execution.ts";
 import { Frontier } from "./frontier.ts";
-import { Journal, type Row } from "./journal.ts";
+import { Journal, SingleRow, type Row } from "./journal.ts";
 import { Peer } from "./peer.ts";
 import { FinishedExecutions } from "./finished-executions.ts";
 import { ROW, SPEC_VERSION } from "./rows.ts";
@@ -50,37 +50,18 @@ class ProgramRow implements Row {
 }
 
 /** Ids, generator, clocks and counters: everything about the node that is one of a kind. */
-class NodeRow implements Row {
-  readonly key = ROW.node;
-  removed = false;
-  persisted = false;
-  readonly #state: EngineState;
-  constructor(state: EngineState) {
-    this.#state = state;
-  }
-  encode(): Uint8Array {
-    const { identity, random, now, wallMs, counters } = this.#state;
-    return encodeValue([
-      SPEC_VERSION, identity.peer, identity.lineage, identity.incarnation,
-      this.#state.nextCommand, this.#state.nextExecution, [...random.state()], now, this.#state.pausedNs, wallMs,
-      [...counters].map(([name, count]) => [name, count]),
-    ]);
-  }
+function encodeNode(state: EngineState): Uint8Array {
+  const { identity, nextCommand, nextExecution, random, now, pausedNs, wallMs, counters } = state;
+  return encodeValue([
+    SPEC_VERSION, identity.peer, identity.lineage, identity.incarnation,
+    nextCommand, nextExecution, [...random.state()], now, pausedNs, wallMs,
+    [...counters].map(([name, count]) => [name, count]),
+  ]);
 }
 
 /** Blocklist and allowlist that an operator set at run time. */
-class PolicyRow implements Row {
-  readonly key = ROW.policy;
-  removed = false;
-  persisted = false;
-  readonly #state: EngineState;
-  constructor(state: EngineState) {
-    this.#state = state;
-  }
-  encode(): Uint8Array {
-    const { blocked, allowed } = this.#state.operatorPolicy;
-    return encodeValue([[...blocked].sort(), allowed === null ? null : [...allowed].sort(), this.#state.governor.failureThreshold]);
-  }
+function encodePolicy({ operatorPolicy: { blocked, allowed }, governor }: EngineState): Uint8Array {
+  return encodeValue([[...blocked].sort(), allowed === null ? null : [...allowed].sort(), governor.failureThreshold]);
 }
 
 /** What the configuration's lists say; they are applied at each start. */
@@ -141,8 +122,8 @@ export class EngineState {
   readonly parkedGates = new Set<Command>();
 
   readonly #programs = new Map<ProgramHash, ProgramRow>();
-  readonly node: NodeRow;
-  readonly policy: PolicyRow;
+  readonly node = new SingleRow(ROW.node, () => encodeNode(this));
+  readonly policy = new SingleRow(ROW.policy, () => encodePolicy(this));
 
   constructor(given: {
     identity: NodeIdentity; definitions: Definitions; options: EngineOptions; policy: PolicyLists; seed: string;
@@ -168,8 +149,6 @@ export class EngineState {
         expectedIntervalNs: given.options.heartbeatNs,
       },
     });
-    this.node = new NodeRow(this);
-    this.policy = new PolicyRow(this);
     this.applyPolicy();
   }
 

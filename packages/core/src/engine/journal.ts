@@ -11,6 +11,23 @@ export interface Row {
   encode(journal: Journal): Uint8Array;
 }
 
+/** A row of which a node has exactly one. */
+export class SingleRow implements Row {
+  readonly key: string;
+  removed = false;
+  persisted = false;
+  readonly #encode: () => Uint8Array;
+
+  constructor(key: string, encode: () => Uint8Array) {
+    this.key = key;
+    this.#encode = encode;
+  }
+
+  encode(): Uint8Array {
+    return this.#encode();
+  }
+}
+
 /** What changed since the last record: rows to put and rows to delete. */
 export interface StateChange {
   readonly puts: readonly Encoded[];

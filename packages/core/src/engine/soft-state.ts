@@ -7,7 +7,7 @@ import type { PriorData } from "../peer/rtt-tracker.ts";
 import { ROW, type Encoded } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { EngineState } from "./engine-state.ts";
-import type { Row } from "./journal.ts";
+import { SingleRow, type Row } from "./journal.ts";
 import type { Peer } from "./peer.ts";
 
 /**
@@ -19,13 +19,13 @@ export function touchSoftState(state: EngineState): void {
     if (peer.references.size === 0 && !peer.persisted) continue;
     state.journal.touch(softRow(state, peer));
   }
-  state.journal.touch(new PriorsRow(state));
+  state.journal.touch(priorsRow(state));
 }
 
 /** All soft rows as they stand; changes nothing. */
 export function captureSoftState(state: EngineState): Encoded[] {
   const rows = [...state.peers.values()].map((peer) => softRow(state, peer)).filter((row) => !row.isEmpty);
-  return [...rows, new PriorsRow(state)].map((row) => [row.key, row.encode()]);
+  return [...rows, priorsRow(state)].map((row) => [row.key, row.encode()]);
 }
 
 function softRow(state: EngineState, peer: Peer): SoftRow {
@@ -68,17 +68,8 @@ export class SoftRow implements Row {
   }
 }
 
-class PriorsRow implements Row {
-  readonly key = ROW.priors;
-  removed = false;
-  persisted = false;
-  readonly #state: EngineState;
-  constructor(state: EngineState) {
-    this.#state = state;
-  }
-  encode(): Uint8Array {
-    return encodeValue([this.#state.tracker.capturePriors() as unknown as Value]);
-  }
+function priorsRow(state: EngineState): SingleRow {
+  return new SingleRow(ROW.priors, () => encodeValue([state.tracker.capturePriors() as unknown as Value]));
 }
 
 /** One row, `soft/…` or `soft-priors`. Throws SNAPSHOT_INVALID. */
