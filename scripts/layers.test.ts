@@ -11,23 +11,29 @@ const CORE_ORDER = ["base", "peer", "wire", "flow", "engine", "snapshot", "drive
 const PACKAGES: Record<string, readonly string[]> = {
   "packages/core": [],
   "packages/host": ["@holdfast/core"],
-  "packages/cli": ["@holdfast/core", "@holdfast/host"],
+  "packages/sim": ["@holdfast/core"],
+  "packages/broker": ["@holdfast/core", "@holdfast/host"],
+  "packages/cli": ["@holdfast/core", "@holdfast/host", "@holdfast/broker"],
   examples: ["holdfast"],
 };
 /** What core may import from outside; its peer components nothing at all. */
 const CORE_LIBRARIES = ["cborg", "@noble/hashes", "@standard-schema/spec"];
+/** All that broker may load of core and host: every client of every service loads it too, and with the rest it would take twice as long. */
+const LIGHT_PARTS = ["@holdfast/core/peer", "@holdfast/core/frame", "@holdfast/host/private-directory", "@holdfast/host/process-lock"];
 
 interface Import {
   readonly file: string;
   readonly target: string;
+  /** Gone when the program runs. */
+  readonly isTypeOnly: boolean;
 }
 
 function importsOf(folder: string): Import[] {
   const files = globSync(`${folder}/**/*.ts`, { cwd: root, exclude: (name) => name === "node_modules" || name === "dist" });
   return files.filter((file) => !file.endsWith(".test.ts") && !file.includes("/testing/")).flatMap((file) => {
     const text = readFileSync(join(root, file), "utf8");
-    const found = text.matchAll(/^(?:import|export)\s(?:[^"();]*?\sfrom\s+)?"([^"]+)";/gm);
-    return [...found].map(([, target]) => ({ file, target: target as string }));
+    const found = text.matchAll(/^(?:import|export)\s(type\s)?(?:[^"();]*?\sfrom\s+)?"([^"]+)";/gm);
+    return [...found].map(([, type, target]) => ({ file, target: target as string, isTypeOnly: type !== undefined }));
   });
 }
 
@@ -62,4 +68,10 @@ test("layers: packages import only what lies below them", () => {
       assert.ok(!relative(folder, join(dirname(file), target)).startsWith(".."), `${file} reaches out of ${folder}: ${target}`);
     }
   }
+});
+
+test("layers: broker loads only the light parts of core and host", () => {
+  const loaded = importsOf("packages/broker/src").filter(({ target, isTypeOnly }) => target.startsWith("@holdfast/") && !isTypeOnly);
+  assert.ok(loaded.length > 20, `the scan finds broker's imports (found ${loaded.length})`);
+  for (const { file, target } of loaded) assert.ok(LIGHT_PARTS.includes(target), `${file} loads ${target}`);
 });

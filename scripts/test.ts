@@ -1,10 +1,16 @@
 /** `npm test`: the check, then every test. Arguments, if any, are the test files to run instead of all. */
 import { spawnSync } from "node:child_process";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const given = process.argv.slice(2);
-const env = { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "compile") };
+/** Where optional libraries are that the workspace does without: the tests of what they add see them. */
+const optional = join(root, "tools", "node_modules");
+const env = {
+  ...process.env,
+  NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "compile"),
+  NODE_PATH: [optional, process.env["NODE_PATH"]].filter(Boolean).join(delimiter),
+};
 
 function run(args: readonly string[]): void {
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit", env });

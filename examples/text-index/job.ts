@@ -17,7 +17,7 @@ export const job: FleetJob = {
   node: "coordinator",
   flow: buildIndex,
   progress: "batches",
-  chaos: { at: [0.25, 0.5, 0.75], kill: "workers", stop: "workers", stopMs: 2_000, killLast: "coordinator" },
+  chaos: { at: [0.25, 0.5, 0.75], kill: "workers", stop: "workers", stopMs: 2_000, killLast: "coordinator", broker: true },
 
   async prepare(args) {
     const [folder = FOLDER_DEFAULT, ...rest] = args;

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { addBrokerCommands } from "./commands/broker/add-broker-commands.ts";
 
 /** Results are kept so long and so many of them, unless a node's `engine` options say otherwise (docs/LIMITS.md). */
 const RETENTION = "Results are kept for 24 h, and the latest 10 000 at most; then their ids are forgotten.";
@@ -13,6 +14,7 @@ export function commandLine(): Command {
   addFleetCommands(program);
   addExecutionCommands(program);
   addNodeCommands(program);
+  addBrokerCommands(program);
   for (const command of allCommands(program)) command.exitOverride();
   return program;
 }

@@ -1,13 +1,14 @@
 import { RuntimeError } from "@holdfast/core";
 import { ControlError, EXECUTION_FAILED } from "@holdfast/host";
 import { CommanderError } from "commander";
+import type { Refusal } from "@holdfast/broker";
 import type { ErrorCode } from "@holdfast/core";
 import type { ExecutionFailedDetails } from "@holdfast/host";
 
 /** What is wrong with the command, or with the files that it was given, and not with what it tried to do. */
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "OPTION_INVALID", "FLEET_INVALID", "NODE_REFUSED", "FLOW_INVALID", "FLEET_BUSY", "ADDRESS_INVALID", "ADDRESS_IN_USE", "PEER_ID_INVALID",
-  "STORE_FOREIGN", "IDENTITY_INVALID",
+  "STORE_FOREIGN", "IDENTITY_INVALID", "SERVICE_INVALID", "BROKER_REFUSED",
 ]);
 
 /** 2: bad usage, nothing was done. 1: it was tried and failed. */
@@ -30,8 +31,22 @@ function messageOf(error: unknown): string {
     const place = failure.at.length === 0 ? "" : ` at ${failure.at.join(" < ")}`;
     return `execution ${execution} failed: ${failure.code}: ${failure.message}${place}${issuesText(failure.details)}`;
   }
+  if (isRefusal(error)) return refusalText(error);
   if (error instanceof ControlError && !error.message.startsWith(error.code)) return `${error.code}: ${error.message}`;
   return error.message;
+}
+
+/** A broker's. Told by its name: no other command needs to load the broker's classes. */
+function isRefusal(error: Error): error is Error & Refusal {
+  return error.name === "RefusedError";
+}
+
+function refusalText({ message, retryAfterMs, details }: Error & Refusal): string {
+  const more = [
+    ...(typeof details["output"] === "string" ? [`its output: ${details["output"]}`] : []),
+    ...(retryAfterMs === null ? [] : [`retry after ${retryAfterMs} ms`]),
+  ];
+  return more.length === 0 ? message : `${message} (${more.join(", ")})`;
 }
 
 function issuesText(details: unknown): string {

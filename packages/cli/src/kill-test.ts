@@ -31,6 +31,8 @@ const SPACING_MS_MIN = 30;
 const SPACING_MS_MAX = 1_300;
 /** This share of the kills takes anybody; the others take nodes at work, and not ones that are just starting again. */
 const STARTING_SHARE = 0.25;
+/** And this share takes the broker, whose nodes must not notice. */
+const BROKER_SHARE = 0.1;
 /** Corpus for the test: this many files a kill, of this many words. */
 const FILES_PER_KILL = 150;
 const WORDS_PER_FILE = 3_000;
@@ -64,17 +66,28 @@ class Killer {
       timer = setTimeout(strike, SPACING_MS_MIN + this.#choice.fraction() * (SPACING_MS_MAX - SPACING_MS_MIN));
     };
     const strike = () => {
-      const nodes = [...supervisor.nodes.values()];
-      const running = nodes.filter(({ state }) => state === "running");
-      const among = running.length > 0 && this.#choice.fraction() >= STARTING_SHARE ? running : nodes;
-      const node = this.#choice.of(among);
-      const { pid } = node ?? {};
-      const state = node?.state ?? "";
-      if (node?.signal("SIGKILL") === true) this.#say(`kill ${++this.made} of ${this.#kills}: ${node.record.name} (${pid ?? "-"}, ${state})`);
+      if (!this.#strikeBroker(supervisor)) this.#strikeNode(supervisor);
       wait();
     };
     wait();
     return () => clearTimeout(timer);
+  }
+
+  #strikeBroker(supervisor: Supervisor): boolean {
+    const { brokerPid } = supervisor;
+    if (this.#choice.fraction() >= BROKER_SHARE || !supervisor.killBroker()) return false;
+    this.#say(`kill ${++this.made} of ${this.#kills}: the broker (${brokerPid})`);
+    return true;
+  }
+
+  #strikeNode(supervisor: Supervisor): void {
+    const nodes = [...supervisor.nodes.values()];
+    const running = nodes.filter(({ state }) => state === "running");
+    const among = running.length > 0 && this.#choice.fraction() >= STARTING_SHARE ? running : nodes;
+    const node = this.#choice.of(among);
+    const { pid } = node ?? {};
+    const state = node?.state ?? "";
+    if (node?.signal("SIGKILL") === true) this.#say(`kill ${++this.made} of ${this.#kills}: ${node.record.name} (${pid ?? "-"}, ${state})`);
   }
 }
 

@@ -1,4 +1,6 @@
 export { assert, BugError, unreachable } from "./base/assert.ts";
+export { Heap } from "./base/heap.ts";
+export { Random, type RandomState } from "./base/random.ts";
 export { ERRORS, RuntimeError, type ErrorCode } from "./base/errors.ts";
 export { LINK_SITE, siteId } from "./base/ids.ts";
 export type { Chain, ChainId, CommandId, ExecutionId, Lineage, PeerId, ProgramHash, SiteId } from "./base/ids.ts";
@@ -10,6 +12,8 @@ export { checkValue, decodeValue, encodeValue, isValue } from "./base/value-code
 
 export { FrameReader } from "./wire/frame.ts";
 export { ENVELOPE_BYTES_MAX, HELLO_BYTES_MAX } from "./wire/limits.ts";
+export type { Message } from "./wire/message.ts";
+export { decodeMessage } from "./wire/message-codec.ts";
 
 export { compileFlows } from "./flow/library.ts";
 export type { Definitions, Failure, HostClass, HostContext, HostDefinition, PureDefinition } from "./flow/definitions.ts";

@@ -6,7 +6,7 @@ export type {
 export { ExecutionFailure } from "./execution-failure.ts";
 export { openIdentity, temporaryIdentity, type Identity } from "./identity/identity.ts";
 export { openLog, type LogOptions } from "./log.ts";
-export { ensurePrivateDirectory } from "./identity/private-directory.ts";
+export { ensurePrivateDirectory } from "./files/private-directory.ts";
 export type { Link, LinkHandlers, Listener, Transport } from "./links/link.ts";
 export { MemoryNetwork, memoryTransport } from "./links/memory-link.ts";
 export { tlsTransport } from "./links/tls-link.ts";
@@ -19,6 +19,6 @@ export {
   encodeControlLine, EXECUTION_FAILED, tagged, untagged,
   type ControlMethod, type ExecutionFailedDetails, type ParamsOf, type ResultOf,
 } from "./control/control-protocol.ts";
-export { serveControl, type ControlServer } from "./control/control-server.ts";
+export { ControlServer } from "./control/control-server.ts";
 export { readSnapshot, restoreNode } from "./restore-node.ts";
 export { describeSnapshot } from "@holdfast/core";

@@ -5,7 +5,7 @@ import {
   decodeSnapshot, type Encoded, encodeSnapshot, type Lineage, type PeerId, readNodeRow, ROW, RuntimeError, snapshotOrigin, type SnapshotOrigin,
 } from "@holdfast/core";
 import { openIdentity } from "./identity/identity.ts";
-import { syncDirectory } from "./identity/private-directory.ts";
+import { syncDirectory } from "./files/private-directory.ts";
 import { readSqliteStore, type StoredState } from "./stores/sqlite-store.ts";
 import { StateDatabase } from "./stores/state-database.ts";
 

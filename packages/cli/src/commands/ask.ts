@@ -1,7 +1,9 @@
 import { RuntimeError } from "@holdfast/core";
-import { ControlClient, tagged, untagged } from "@holdfast/host";
+import { tagged, untagged } from "@holdfast/host";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
+import { openControl } from "../supervise/node-control.ts";
 import type { Value } from "@holdfast/core";
+import type { ControlClient } from "@holdfast/host";
 
 /** Which node of which fleet a command means. */
 export interface Target {
@@ -11,10 +13,7 @@ export interface Target {
 
 /** Asks a running node. Throws NOT_FOUND, and NODE_UNREACHABLE naming the node if it does not run. */
 export async function ask<Answer>({ data, node }: Target, question: (client: ControlClient) => Promise<Answer>): Promise<Answer> {
-  const { name, directory } = FleetDirectory.find(data).node(node);
-  using client = await ControlClient.open(directory).catch((error: RuntimeError) => {
-    throw new RuntimeError("NODE_UNREACHABLE", { node: name, ...error.details }, { cause: error });
-  });
+  using client = await openControl(FleetDirectory.find(data).node(node));
   return await question(client);
 }
 

@@ -1,8 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { describeSnapshot, RuntimeError } from "@holdfast/core";
-import { ControlClient, readSnapshot } from "@holdfast/host";
+import { readSnapshot } from "@holdfast/host";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
+import { openControl } from "../supervise/node-control.ts";
 import { jsonText } from "./ask.ts";
+import type { NodeRecord } from "../fleet/fleet-directory.ts";
 
 export interface SnapshotOptions {
   readonly data?: string;
@@ -12,8 +14,7 @@ export interface SnapshotOptions {
 
 /** What a node has stored, readable: from the node while it runs, else from its store. */
 export async function snapshot(node: string, { data, out, json }: SnapshotOptions): Promise<void> {
-  const { directory } = FleetDirectory.find(data).node(node);
-  const bytes = await takeSnapshot(directory);
+  const bytes = await takeSnapshot(FleetDirectory.find(data).node(node));
   if (out !== undefined) {
     writeFileSync(out, bytes, { mode: 0o600 });
     return console.log(`${bytes.length} bytes in ${out}`);
@@ -21,12 +22,12 @@ export async function snapshot(node: string, { data, out, json }: SnapshotOption
   console.log(jsonText(describeSnapshot(bytes), json === true ? 0 : 2));
 }
 
-async function takeSnapshot(directory: string): Promise<Uint8Array> {
+async function takeSnapshot(node: NodeRecord): Promise<Uint8Array> {
   try {
-    using client = await ControlClient.open(directory);
+    using client = await openControl(node);
     return await client.snapshot();
   } catch (error) {
     if (!(error instanceof RuntimeError) || error.code !== "NODE_UNREACHABLE") throw error;
-    return readSnapshot(directory);
+    return readSnapshot(node.directory);
   }
 }

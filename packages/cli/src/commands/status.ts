@@ -1,5 +1,5 @@
-import { ControlClient } from "@holdfast/host";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
+import { openControl } from "../supervise/node-control.ts";
 import { jsonText } from "./ask.ts";
 import { tableText } from "./table.ts";
 import { spanText } from "./time-text.ts";
@@ -30,14 +30,16 @@ export async function status({ data, json }: { readonly data?: string; readonly 
       ])));
 }
 
-async function stateOf({ name, id, address, directory }: NodeRecord): Promise<NodeState> {
+async function stateOf(record: NodeRecord): Promise<NodeState> {
+  const { name, id, address } = record;
   const known = { node: name, id, address };
+  const patience = AbortSignal.timeout(PATIENCE_MS);
   try {
-    using client = await ControlClient.open(directory);
-    const silent = new Promise<undefined>((done) => setTimeout(() => done(undefined), PATIENCE_MS).unref());
+    using client = await openControl(record, { signal: patience });
+    const silent = new Promise<undefined>((done) => patience.addEventListener("abort", () => done(undefined)));
     const answer = await Promise.race([client.call("status", {}), silent]);
     return answer === undefined ? { ...known, state: "silent", status: null } : { ...known, state: "up", status: answer };
   } catch {
-    return { ...known, state: "down", status: null };
+    return { ...known, state: patience.aborted ? "silent" : "down", status: null };
   }
 }

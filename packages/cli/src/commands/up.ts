@@ -54,6 +54,7 @@ export async function up(file: string, args: readonly string[], options: UpOptio
   const running: Up = { fleet, directory, supervisor, screen, stop, options };
   try {
     await Promise.race([supervisor.start(), aborted(stop)]);
+    say(`broker  ${supervisor.brokerPid}  ${opened.nodes[0]?.service.domain ?? ""}`);
     for (const { name, id, address } of opened.nodes) say(`${name}  ${supervisor.nodes.get(name)?.pid ?? ""}  ${id}  ${address ?? "only dials"}`);
     if (fleet.job === undefined || prepared === undefined || job === undefined) {
       return await Promise.race([aborted(stop), supervisor.refused]);
@@ -122,6 +123,8 @@ export function victimsOf(supervisor: Supervisor) {
   return {
     signal: (node: string, signal: NodeJS.Signals) => supervisor.nodes.get(node)?.signal(signal) ?? false,
     pid: (node: string) => supervisor.nodes.get(node)?.pid,
+    brokerPid: () => supervisor.brokerPid,
+    killBroker: () => supervisor.killBroker(),
   };
 }
 
@@ -136,6 +139,12 @@ function showEvents(supervisor: Supervisor, screen: Screen): void {
       screen.say(`${event.node} is back (process ${supervisor.nodes.get(event.node)?.pid ?? "-"})`);
     } else if (event.kind === "logged" && (event.line.level === "warn" || event.line.level === "error")) {
       screen.warn(process.stderr.isTTY ? prettyLine(event.line) : JSON.stringify(event.line));
+    } else if (event.kind === "silent") {
+      screen.say(`${event.node} does not answer (process ${supervisor.nodes.get(event.node)?.pid ?? "-"}); waiting for it`);
+    } else if (event.kind === "broker-lost") {
+      screen.say(`the broker died (process ${event.pid}); its nodes go on, and another one takes them over`);
+    } else if (event.kind === "broker-back") {
+      screen.say(`the broker is back (process ${event.pid})`);
     }
   });
 }

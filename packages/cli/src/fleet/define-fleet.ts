@@ -98,6 +98,7 @@ const Node = v.strictObject({
 const Share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const Chaos = v.strictObject({
   at: v.array(Share), kill: v.string(), stop: v.string(), stopMs: v.pipe(v.number(), v.minValue(0)), killLast: v.string(),
+  broker: v.optional(v.boolean()),
 });
 const Job = v.looseObject({
   node: v.string(), flow: v.instance(Flow), progress: v.string(), prepare: v.function(), report: v.function(), chaos: v.optional(Chaos),

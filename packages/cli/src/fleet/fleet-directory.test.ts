@@ -9,12 +9,12 @@ import { after, test } from "node:test";
 import { assignAddresses, checkAddressesFree } from "./addresses.ts";
 import { defineFleet } from "./define-fleet.ts";
 import { FleetDirectory } from "./fleet-directory.ts";
-import { FleetLock } from "./fleet-lock.ts";
+import { takeFleetLock } from "./fleet-lock.ts";
 
 const base = mkdtempSync(join(tmpdir(), "holdfast-fleet-"));
 after(() => rmSync(base, { recursive: true }));
 const fleet = defineFleet({ name: "f", nodes: { ann: {}, bob: { listen: null }, carl: { listen: "/ip4/127.0.0.1/tcp/0" } }, flows: [] });
-const node = (name: string, address: string | null = null) => ({ name, id: name, directory: join(base, name), address });
+const node = (name: string, address: string | null = null) => ({ name, id: name, directory: join(base, name), address, service: { domain: "fleet-f", service: name, version: "1.0.0", build: "b" } });
 
 test("fleet directory: is private, and refuses a directory of something else", () => {
   const directory = new FleetDirectory(join(base, "private"));
@@ -29,7 +29,7 @@ test("fleet directory: knows its nodes; without a name the first", () => {
   const directory = new FleetDirectory(join(base, "records"));
   directory.create();
   assert.throws(() => directory.read(), { code: "NOT_FOUND" });
-  directory.write({ format: 1, name: "f", file: "f.ts", nodes: [node("ann"), node("bob")] });
+  directory.write({ format: 2, name: "f", file: "f.ts", nodes: [node("ann"), node("bob")] });
   assert.equal(directory.node(undefined).name, "ann");
   assert.equal(directory.node("bob").name, "bob");
   assert.throws(() => directory.node("dora"), { code: "NOT_FOUND", message: /ann bob/ });
@@ -38,7 +38,7 @@ test("fleet directory: knows its nodes; without a name the first", () => {
 test("fleet directory: clearing leaves what is not the fleet's", () => {
   const directory = new FleetDirectory(join(base, "clearing"));
   directory.create();
-  directory.write({ format: 1, name: "f", file: "f.ts", nodes: [node("ann"), node("old")] });
+  directory.write({ format: 2, name: "f", file: "f.ts", nodes: [node("ann"), node("old")] });
   for (const name of ["ann", "old", "mine"]) mkdirSync(join(directory.path, name));
   directory.clear(fleet);
   assert.deepEqual(readdirSync(directory.path), ["mine"]);
@@ -53,13 +53,13 @@ test("fleet lock: a second holder is told who holds it, and death lets go of it"
   const path = join(base, "lock");
   mkdirSync(path);
   const url = new URL("./fleet-lock.ts", import.meta.url).href;
-  const script = `const { FleetLock } = await import(${JSON.stringify(url)}); globalThis.held = FleetLock.take(${JSON.stringify(path)}); console.log("held"); setInterval(() => {}, 1000);`;
+  const script = `const { takeFleetLock } = await import(${JSON.stringify(url)}); globalThis.held = takeFleetLock(${JSON.stringify(path)}); console.log("held"); setInterval(() => {}, 1000);`;
   const holder = spawn(process.execPath, [...process.execArgv.filter((arg) => !arg.startsWith("--test")), "--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
   await once(holder.stdout, "data");
-  assert.throws(() => FleetLock.take(path), { code: "FLEET_BUSY", message: new RegExp(`pid: ${holder.pid}`) });
+  assert.throws(() => takeFleetLock(path), { code: "FLEET_BUSY", message: new RegExp(`pid: ${holder.pid}`) });
   holder.kill("SIGKILL");
   await once(holder, "exit");
-  using _lock = FleetLock.take(path);
+  using _lock = takeFleetLock(path);
 });
 
 test("addresses: free ports are chosen once and kept; nobody dials a node that does not listen", async () => {
@@ -67,7 +67,7 @@ test("addresses: free ports are chosen once and kept; nobody dials a node that d
   assert.match(first.get("ann") ?? "", /^\/ip4\/127\.0\.0\.1\/tcp\/[1-9]\d+$/);
   assert.equal(first.get("bob"), null);
   assert.notEqual(first.get("ann"), first.get("carl"));
-  const record = { format: 1, name: "f", file: "f.ts", nodes: [...first].map(([name, address]) => node(name, address)) } as const;
+  const record = { format: 2, name: "f", file: "f.ts", nodes: [...first].map(([name, address]) => node(name, address)) } as const;
   assert.deepEqual(await assignAddresses(fleet, record), first);
   await checkAddressesFree(first);
 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { RuntimeError } from "@holdfast/core";
@@ -8,7 +9,7 @@ const HOME = ".holdfast";
 
 /** What every command needs to know of a fleet, as `holdfast up` last wrote it. */
 export interface FleetRecord {
-  readonly format: 1;
+  readonly format: 2;
   readonly name: string;
   /** The fleet file. */
   readonly file: string;
@@ -22,6 +23,18 @@ export interface NodeRecord {
   readonly directory: string;
   /** Where it listens; null if it only dials. */
   readonly address: string | null;
+  /** As what the broker runs it: how commands reach it. */
+  readonly service: NodeService;
+}
+
+/** A node as a service of the fleet's broker. */
+export interface NodeService {
+  /** The fleet's own trust domain. */
+  readonly domain: string;
+  readonly service: string;
+  readonly version: string;
+  /** The run of `holdfast up` that started it: the nodes of an earlier one may have run other code. */
+  readonly build: string;
 }
 
 /** A job that was begun with this data. */
@@ -68,6 +81,11 @@ export class FleetDirectory {
 
   nodeDirectory(name: string, given?: string): string {
     return given === undefined ? join(this.path, name) : resolve(given);
+  }
+
+  /** The trust domain of the fleet that lives here: a broker of its own. */
+  domain(fleet: string): string {
+    return `fleet-${fleet}-${createHash("sha256").update(this.path).digest("hex").slice(0, 8)}`;
   }
 
   /** Throws NOT_FOUND. */

@@ -1,10 +1,15 @@
+import { randomBytes } from "node:crypto";
 import { RuntimeError } from "@holdfast/core";
 import { openIdentity } from "@holdfast/host";
-import { awaitEarlierRun } from "../supervise/earlier-run.ts";
+import { drainEarlierRun } from "../supervise/earlier-run.ts";
 import { assignAddresses, checkAddressesFree } from "./addresses.ts";
-import { FleetLock } from "./fleet-lock.ts";
+import { takeFleetLock } from "./fleet-lock.ts";
+import type { ProcessLock } from "@holdfast/host/process-lock";
 import type { Fleet } from "./define-fleet.ts";
 import type { FleetDirectory, FleetRecord, JobRecord, NodeRecord } from "./fleet-directory.ts";
+
+/** Of what is spoken with a node. */
+const NODE_VERSION = "1.0.0";
 
 export interface OpenFleetOptions {
   readonly fleet: Fleet;
@@ -19,7 +24,7 @@ export interface OpenFleetOptions {
 }
 
 export interface OpenFleet {
-  readonly lock: FleetLock;
+  readonly lock: ProcessLock;
   readonly nodes: readonly NodeRecord[];
 }
 
@@ -29,16 +34,16 @@ export interface OpenFleet {
  */
 export async function openFleet({ fleet, file, directory, job, keep, say }: OpenFleetOptions): Promise<OpenFleet> {
   directory.create();
-  const lock = FleetLock.take(directory.path);
+  const lock = takeFleetLock(directory.path);
   try {
     const earlier = directory.readIfThere();
     if (earlier !== undefined && earlier.name !== fleet.name) {
       throw new RuntimeError("FLEET_INVALID", { data: directory.path, reason: `it holds the fleet ${earlier.name}` });
     }
-    await awaitEarlierRun(earlier?.nodes ?? [], directory.path, say);
+    await drainEarlierRun(directory.domain(fleet.name), say);
     const cleared = job !== undefined && settleEarlierJob(fleet, directory, job, keep, say);
     const nodes = await describeNodes(fleet, directory, cleared ? undefined : earlier);
-    directory.write({ format: 1, name: fleet.name, file, nodes });
+    directory.write({ format: 2, name: fleet.name, file, nodes });
     return { lock, nodes };
   } catch (error) {
     lock.release();
@@ -49,9 +54,11 @@ export async function openFleet({ fleet, file, directory, job, keep, say }: Open
 async function describeNodes(fleet: Fleet, directory: FleetDirectory, earlier: FleetRecord | undefined): Promise<NodeRecord[]> {
   const addresses = await assignAddresses(fleet, earlier);
   await checkAddressesFree(addresses);
+  const run = randomBytes(8).toString("hex");
   return [...fleet.nodes.values()].map(({ name, dataDir }) => {
     const path = directory.nodeDirectory(name, dataDir);
-    return { name, id: openIdentity(path).peerId, directory: path, address: addresses.get(name) ?? null };
+    const service = { domain: directory.domain(fleet.name), service: name, version: NODE_VERSION, build: run };
+    return { name, id: openIdentity(path).peerId, directory: path, address: addresses.get(name) ?? null, service };
   });
 }
 

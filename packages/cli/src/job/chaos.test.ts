@@ -6,18 +6,20 @@ import { SeededChoice } from "./seeded-choice.ts";
 const workers = ["w1", "w2", "w3"];
 const plan = { at: [0.75, 0.25, 0.5], kill: "workers", stop: "workers", stopMs: 50, killLast: "boss" };
 
-function chaosWith(seed: number, missing: readonly string[] = []) {
+function chaosWith(seed: number, missing: readonly string[] = [], broker = false) {
   const sent: string[] = [];
   const said: string[] = [];
   const victims = {
     pid: () => 1,
+    brokerPid: () => 2,
+    killBroker: () => sent.push("SIGKILL broker") > 0,
     signal: (node: string, signal: string) => {
       if (missing.includes(node)) return false;
       sent.push(`${signal} ${node}`);
       return true;
     },
   };
-  return { sent, said, chaos: new Chaos({ plan, groups: { workers }, victims, seed, say: (text) => said.push(text) }) };
+  return { sent, said, chaos: new Chaos({ plan: { ...plan, broker }, groups: { workers }, victims, seed, say: (text) => said.push(text) }) };
 }
 
 test("chaos: at each threshold one worker is killed, another stopped for its time, and the last one killed", async () => {
@@ -45,6 +47,14 @@ test("chaos: thresholds passed together all count, and who is stopped is not cho
   assert.equal(chaos.ahead, 0);
   chaos.finish();
   assert.equal(sent.filter((line) => line.startsWith("SIGCONT")).length, stopped.length);
+});
+
+test("chaos: the broker is killed before the last one, where the plan says so", () => {
+  const { chaos, sent } = chaosWith(1, [], true);
+  chaos.handleProgress(0.3);
+  assert.deepEqual(sent.slice(2), ["SIGKILL broker", "SIGKILL boss"]);
+  assert.equal(chaos.done, 4);
+  chaos.finish();
 });
 
 test("chaos: a node without a process is no kill", () => {

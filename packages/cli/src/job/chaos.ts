@@ -7,6 +7,10 @@ export interface Victims {
   readonly signal: (node: string, signal: "SIGKILL" | "SIGSTOP" | "SIGCONT") => boolean;
   /** Pid, for people. */
   readonly pid: (node: string) => number | undefined;
+  /** The process of the fleet's broker; 0 if there is none just now. */
+  readonly brokerPid: () => number;
+  /** False if there is none. */
+  readonly killBroker: () => boolean;
 }
 
 export interface ChaosOptions {
@@ -58,12 +62,21 @@ export class Chaos {
       say(`chaos at ${when}: SIGSTOP ${this.#title(stopped)} for ${plan.stopMs / 1000} s`);
       this.#stopped.set(stopped, setTimeout(() => this.#wake(stopped), plan.stopMs));
     }
+    if (plan.broker === true) this.#killBroker(when);
     this.#kill(when, plan.killLast);
   }
 
   #kill(when: string, node: string): void {
     const title = this.#title(node);
     if (this.#signal(node, "SIGKILL")) this.#options.say(`chaos at ${when}: SIGKILL ${title}`);
+  }
+
+  #killBroker(when: string): void {
+    const { victims, say } = this.#options;
+    const pid = victims.brokerPid();
+    if (!victims.killBroker()) return;
+    this.done++;
+    say(`chaos at ${when}: SIGKILL the broker (${pid})`);
   }
 
   #wake(node: string): void {

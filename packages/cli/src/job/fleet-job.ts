@@ -20,7 +20,7 @@ export interface FleetJob {
 
 /**
  * At each share of the progress: one node of a group is killed (SIGKILL), another of a group is stopped for a while
- * (SIGSTOP), and one node is killed last. Dead nodes are started again, as always.
+ * (SIGSTOP), the broker is killed if that is wanted, and one node is killed last. Dead nodes are started again, as always.
  */
 export interface ChaosPlan {
   /** Shares of the items settled, 0 to 1, ascending. */
@@ -29,6 +29,8 @@ export interface ChaosPlan {
   readonly stop: string;
   readonly stopMs: number;
   readonly killLast: string;
+  /** Kill the fleet's broker, too. Default false. */
+  readonly broker?: boolean;
 }
 
 export interface PreparedJob {

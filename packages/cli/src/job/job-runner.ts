@@ -5,6 +5,7 @@ import { encodeControlLine } from "@holdfast/host";
 import type { ExecutionDetails, PeerReport } from "@holdfast/host";
 import type { Value } from "@holdfast/core";
 import type { Fleet } from "../fleet/define-fleet.ts";
+import type { SupervisedNode } from "../supervise/supervised-node.ts";
 import type { Supervisor } from "../supervise/supervisor.ts";
 import type { FleetJob, JobReport, PreparedJob } from "./fleet-job.ts";
 import { PeerTally } from "./peer-tally.ts";
@@ -47,7 +48,7 @@ export async function runJob(run: JobRun): Promise<JobOutcome> {
   const { job, prepared, supervisor, stop } = run;
   const id = jobId(job, prepared);
   const startedAt = performance.now();
-  using client = new PatientClient(supervisor.nodes.get(job.node)?.record.directory as string);
+  using client = new PatientClient((supervisor.nodes.get(job.node) as SupervisedNode).record);
   await client.call("start", { flow: job.flow.name, input: prepared.input, id }, stop);
   const tally = new PeerTally();
   await follow(run, client, tally, id, startedAt);
@@ -108,7 +109,7 @@ async function* readCells(client: PatientClient, cells: string, stop: AbortSigna
 /** By node. Nodes count over all their lives; one that does not answer in time is left out. */
 async function hostStarts({ supervisor }: JobRun): Promise<Map<string, number>> {
   const counted = [...supervisor.nodes.values()].map(async ({ record }): Promise<[string, number] | undefined> => {
-    using client = new PatientClient(record.directory);
+    using client = new PatientClient(record);
     const status = await client.call("status", {}, AbortSignal.timeout(PATIENCE_MS)).catch(() => undefined);
     return status && [record.name, status.counters["host-starts"] ?? 0];
   });

@@ -15,9 +15,10 @@ export function nodeArgv(given: { file: string; name: string; data: string; heap
 }
 
 /**
- * Environment of a node's process. With a bounded heap, memory outside it is kept small too: glibc gives each of the
+ * Environment of a node's process: that of the command that started its fleet. With a bounded heap, memory outside it is kept small too: glibc gives each of the
  * dozen threads of a process an arena of its own, and what one has freed the others cannot use. Other systems ignore it.
  */
-export function nodeEnvironment(heapMb: number | undefined): NodeJS.ProcessEnv {
-  return heapMb === undefined ? process.env : { MALLOC_ARENA_MAX: "1", ...process.env };
+export function nodeEnvironment(heapMb: number | undefined): Record<string, string> {
+  const own = Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  return { ...(heapMb === undefined ? {} : { MALLOC_ARENA_MAX: "1" }), ...Object.fromEntries(own) };
 }

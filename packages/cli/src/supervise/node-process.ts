@@ -1,48 +1,48 @@
-import { writeFileSync } from "node:fs";
 import { flushCompileCache } from "node:module";
-import { join } from "node:path";
+import { serve, tellBroker, tellUnable } from "@holdfast/broker";
 import { RuntimeError } from "@holdfast/core";
-import { createNode, serveControl } from "@holdfast/host";
+import { ControlServer, createNode } from "@holdfast/host";
 import { loadFleet } from "../fleet/load-fleet.ts";
-import { DRAIN_MS_MAX, EXIT_USAGE } from "./child-messages.ts";
-import { jsonLog } from "./log-line.ts";
+import { NodeLog } from "./node-log.ts";
+import type { Backend } from "@holdfast/broker";
 import type { NodeOptions } from "@holdfast/host";
-import type { FleetDirectory, FleetRecord } from "../fleet/fleet-directory.ts";
+import type { FleetDirectory, FleetRecord, NodeRecord } from "../fleet/fleet-directory.ts";
 import type { NodePlan } from "../fleet/define-fleet.ts";
-import type { ChildMessage } from "./child-messages.ts";
 
 /** Faults that are not the caller's, and that starting again does not mend either. */
 const FINAL_CODES: readonly string[] = ["STORE_DAMAGED", "STORE_BUSY", "SNAPSHOT_INVALID", "IDENTITY_INVALID"];
+/** What a drain may take before the process ends anyway; a little more than the node allows itself. */
+const DRAIN_MS_MAX = 10_500;
 
 /**
- * Runs one node of a fleet in this process until it is told to stop, and returns the exit status. It stops by SIGTERM,
- * and by the end of its supervisor, which closes the channel between them however it ends. A terminal sends its SIGINT
- * to all processes at once; under a supervisor that is left to the supervisor, which drains in order.
+ * Runs one node of a fleet in this process until it is told to stop, and returns the exit status. As a service of the fleet's
+ * broker it is told so by a quiesce; by hand, by a signal. A broker that ends is no reason: the next one takes the node over.
  */
 export async function runNode(file: string, name: string, directory: FleetDirectory): Promise<number> {
   const stop = stopRequested();
-  const log = jsonLog(name);
+  const record = recordOf(directory.read(), name);
+  let backend: Backend | undefined;
+  using log = new NodeLog(record, (message) => (backend === undefined ? tellBroker(message) : backend.tell(message)));
   try {
     const fleet = await loadFleet(file);
     // Now and not when the process ends: on a busy machine that made a drain take seconds, and a killed node never did it.
     flushCompileCache();
-    const options = nodeOptions(fleet.node(name), directory);
-    await using node = await createNode({ ...options, log });
-    writeFileSync(join(options.dataDir as string, "node.pid"), `${process.pid}\n`, { mode: 0o600 });
-    const control = await serveControl(node, options.dataDir as string);
-    tell({ kind: "ready", id: node.id, addresses: node.addresses });
-    const reason = await Promise.race([stop, node.failed]);
+    await using node = await createNode({ ...nodeOptions(fleet.node(name), directory), log });
+    const control = new ControlServer(node);
+    backend = await serve({ ...record.service, info: { id: node.id, addresses: node.addresses } }, (socket) => control.accept(socket));
+    const reason = await Promise.race([stop, drained(backend), node.failed]);
     log.info({ reason }, "draining");
     setTimeout(() => process.exit(1), DRAIN_MS_MAX).unref();
     await node.close();
-    await control.close(); // Last: whoever wants to know whether the node is still there asks here.
+    control.close(); // Last: whoever wants to know whether the node is still there asks here.
+    await backend.close(0);
     return 0;
   } catch (error) {
     if (!(error instanceof RuntimeError)) throw error;
     log.error({ code: error.code }, error.message);
     if (error.blame !== "caller" && !FINAL_CODES.includes(error.code)) return 1;
-    tell({ kind: "refused", code: error.code, message: error.message });
-    return EXIT_USAGE;
+    tellUnable(error.code, error.message);
+    return 2;
   }
 }
 
@@ -68,23 +68,18 @@ export function nodeOptions(plan: NodePlan, directory: FleetDirectory): NodeOpti
   };
 }
 
-function recordOf(record: FleetRecord, name: string) {
+function recordOf(record: FleetRecord, name: string): NodeRecord {
   const found = record.nodes.find((node) => node.name === name);
   if (found === undefined) throw new RuntimeError("FLEET_INVALID", { node: name, reason: "the fleet's record lacks it; start the fleet with holdfast up" });
   return found;
 }
 
 function stopRequested(): Promise<string> {
-  const supervised = process.connected;
   return new Promise((done) => {
-    for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => done(signal));
-    process.on("SIGINT", () => {
-      if (!supervised) done("SIGINT");
-    });
-    if (supervised) process.once("disconnect", () => done("the supervisor ended"));
+    for (const signal of ["SIGTERM", "SIGHUP", "SIGINT"] as const) process.on(signal, () => done(signal));
   });
 }
 
-function tell(message: ChildMessage): void {
-  if (process.connected) process.send?.(message, undefined, undefined, () => {});
+function drained(backend: Backend): Promise<string> {
+  return new Promise((done) => backend.draining.addEventListener("abort", () => done("quiesced"), { once: true }));
 }

@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RuntimeError } from "@holdfast/core";
-import { ControlClient } from "@holdfast/host";
-import type { ControlMethod, ParamsOf, ResultOf } from "@holdfast/host";
+import { openControl } from "./node-control.ts";
+import type { ControlClient, ControlMethod, ParamsOf, ResultOf } from "@holdfast/host";
+import type { NodeRecord } from "../fleet/fleet-directory.ts";
 
 /** How soon a node that does not answer is asked again. */
 const RETRY_MS = 50;
 
 /** Asks a node that may die and come back meanwhile: what is asked may be asked twice. */
 export class PatientClient implements Disposable {
-  readonly #directory: string;
+  readonly #node: NodeRecord;
   #client: ControlClient | undefined;
 
-  constructor(directory: string) {
-    this.#directory = directory;
+  constructor(node: NodeRecord) {
+    this.#node = node;
   }
 
   /** Until the node answers, or the signal aborts. Throws ControlError with what the node refuses. */
@@ -31,11 +32,12 @@ export class PatientClient implements Disposable {
     signal.addEventListener("abort", abort);
     if (signal.aborted) abort();
     try {
-      this.#client ??= await ControlClient.open(this.#directory);
+      this.#client ??= await openControl(this.#node, { isPatient: true, signal });
       const answer = this.#client.call(method, params);
       answer.catch(() => {}); // It may be refused after the signal.
       return await Promise.race([answer, aborted]);
     } catch (error) {
+      if (signal.aborted) return undefined;
       if (!(error instanceof RuntimeError) || error.code !== "NODE_UNREACHABLE") throw error;
       this.close();
       return undefined;

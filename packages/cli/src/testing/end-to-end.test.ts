@@ -7,9 +7,17 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { connect, DomainDirectory } from "@holdfast/broker";
+import { ControlClient } from "@holdfast/host";
+import { ProcessLock } from "@holdfast/host/process-lock";
+import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { endAll, fixture, holdfast, Running, TEXT_INDEX } from "./command.ts";
+import type { NodeRecord } from "../fleet/fleet-directory.ts";
 
-const base = mkdtempSync(join(tmpdir(), "holdfast-end-to-end-"));
+const base = mkdtempSync(join(tmpdir(), "holdfast-e2e-"));
+// Brokers of their own for these tests: of their processes, and of the connections that the tests make themselves.
+process.env["HOLDFAST_RUNTIME_DIR"] = join(base, "run");
+mkdirSync(join(base, "run"), { mode: 0o700 });
 after(() => {
   endAll();
   rmSync(base, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
@@ -36,7 +44,7 @@ test("up: the job completes through its chaos, with proof and export, and leaves
   const exported = join(base, "export.txt");
   const { code, stdout, stderr } = await holdfast("up", TEXT_INDEX, corpus, "--data", data, "--seed", "3", "--export", exported);
   assert.equal(code, 0, stdout + stderr);
-  assert.match(stdout, /chaos at 25 %: SIGKILL worker-\d \(\d+\)\nchaos at 25 %: SIGSTOP worker-\d \(\d+\) for 2 s\nchaos at 25 %: SIGKILL coordinator/);
+  assert.match(stdout, /chaos at 25 %: SIGKILL worker-\d \(\d+\)\nchaos at 25 %: SIGSTOP worker-\d \(\d+\) for 2 s\nchaos at 25 %: SIGKILL the broker \(\d+\)\nchaos at 25 %: SIGKILL coordinator/);
   assert.match(stdout, /coordinator is back/);
   assert.match(stdout, /│ documents +│ +300 │/);
   const digest = createHash("sha256").update(readFileSync(exported)).digest("hex");
@@ -81,7 +89,7 @@ test("up: an interrupted job is taken up again by the same command, and by no ot
   assert.match(again.stdout, /going on with the job/);
 });
 
-test("up: when the supervisor is killed its nodes drain, and the next one goes on", { timeout: 120_000 }, async () => {
+test("up: when the command is killed its nodes drain, and the next one goes on", { timeout: 120_000 }, async () => {
   const data = newData();
   const up = new Running(["up", fixture("greeting"), "--data", data]);
   await up.said(/greeter  \d+/);
@@ -93,6 +101,59 @@ test("up: when the supervisor is killed its nodes drain, and the next one goes o
   assert.ok(pids.length === 2 && pids.every(isGone));
   next.process.kill("SIGTERM");
   assert.equal((await next.exit).code, 0);
+});
+
+test("up: when its broker is killed the nodes go on, and another broker takes them over", { timeout: 60_000 }, async () => {
+  const data = newData();
+  const up = new Running(["up", fixture("greeting"), "--data", data]);
+  await up.said(/greeter  \d+/);
+  const pids = pidsOf(up.stdout);
+  const { nodes } = new FleetDirectory(data).read();
+  const domain = new DomainDirectory((nodes[0] as NodeRecord).service.domain);
+  const broker = ProcessLock.holder(domain.lock) as number;
+  process.kill(broker, "SIGKILL");
+  const [, next] = await up.said(/the broker is back \(process (\d+)\)/);
+  assert.notEqual(Number(next), broker);
+  const { nodes: after } = JSON.parse((await holdfast("status", "--data", data, "--json")).stdout) as { nodes: { state: string; status: { pid: number } }[] };
+  assert.deepEqual(after.map(({ status }) => status.pid), pids);
+  process.kill(pids[0] as number, "SIGKILL"); // One that the new broker did not start: it starts it again all the same.
+  await up.said(/(\S+) died \([^]*\1 is back/);
+  up.process.kill("SIGINT");
+  assert.equal((await up.exit).code, 0);
+  assert.equal(statSync(domain.path, { throwIfNoEntry: false }), undefined);
+});
+
+test("up: nodes that lost both broker and command serve on, and the next command drains them first", { timeout: 60_000 }, async () => {
+  const data = newData();
+  const up = new Running(["up", fixture("greeting"), "--data", data]);
+  await up.said(/greeter  \d+/);
+  const pids = pidsOf(up.stdout);
+  const domain = new DomainDirectory((new FleetDirectory(data).read().nodes[0] as NodeRecord).service.domain);
+  up.process.kill("SIGSTOP"); // It would start another broker.
+  process.kill(ProcessLock.holder(domain.lock) as number, "SIGKILL");
+  up.process.kill("SIGKILL");
+  await up.exit;
+  assert.equal((await holdfast("run", "ask", "--input", '{"name":"Ann"}', "--data", data)).code, 0);
+  const next = new Running(["up", fixture("greeting"), "--data", data]);
+  await next.said(/greeter  \d+/);
+  assert.match(next.stdout, /waiting for greeter of an earlier run \(process \d+\) to drain/);
+  assert.ok(pids.every(isGone));
+  next.process.kill("SIGTERM");
+  assert.equal((await next.exit).code, 0);
+});
+
+test("up: a client reaches a node by handoff", { timeout: 60_000 }, async () => {
+  const data = newData();
+  const up = new Running(["up", fixture("greeting"), "--data", data]);
+  await up.said(/greeter  \d+/);
+  const [asker] = new FleetDirectory(data).read().nodes;
+  const { socket, route, pid } = await connect({ ...(asker as NodeRecord).service, broker: "use", routes: ["handoff"] });
+  assert.equal(route, "handoff");
+  using client = new ControlClient(socket);
+  const status = await client.call("status", {});
+  assert.deepEqual([status.name, status.pid], ["asker", pid]);
+  up.process.kill("SIGINT");
+  assert.equal((await up.exit).code, 0);
 });
 
 test("up: a node that dies is started again", { timeout: 60_000 }, async () => {

@@ -510,6 +510,24 @@ test("links: a peer that still believes in our old link is not dialled in a fren
   }
 });
 
+test("links: one on which the peer never says Hello is let go, and the peer dialled again", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  bob.kill(); // after it accepted the connection, say, and before it could speak
+  let dials = 0;
+  const dial = world.dial.bind(world);
+  world.dial = (from, peer) => {
+    if (bob.up) return dial(from, peer);
+    from.take({ kind: "link-opened", link: 100_000 + dials++, peer, dialled: true });
+  };
+  ann.invoke("ask", { n: 3 }, "asked");
+  world.run(6000);
+  assert.equal(dials, 2);
+  bob.start();
+  world.run(10_000);
+  assert.equal(peerOf(ann, bob).link?.sendReady, true);
+  assert.equal(ann.outcomes.get("asked" as ExecutionId)?.ok, true);
+});
+
 for (const code of ["shutdown", "stale", "malformed", "denied", "duplicate-link", "history-lost", "whatever"]) {
   test(`links: one who says goodbye (${code}) to every link is not dialled in a frenzy`, () => {
     const { world, ann, bob } = worldOf("ann", "bob");

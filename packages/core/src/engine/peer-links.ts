@@ -20,6 +20,8 @@ const HISTORY_LOST_REDIAL_NS = 60 * NS_PER_S;
 const STALE_LINK_NS = 3 * NS_PER_S;
 /** The peer has a link to us already that we do not know of (we were restarted): it must find out first. */
 const DUPLICATE_REDIAL_NS = STALE_LINK_NS / 10;
+/** A link on which the peer has not said where it stands by then is of no use: it may have died before it could. */
+const HELLO_NS_MAX = 5 * NS_PER_S;
 /** Goodbyes that say nothing against the peer. */
 const MILD_GOODBYES: ReadonlySet<string> = new Set(["shutdown", "duplicate-link", "stale"]);
 /** Below this many envelopes the window counts as closed, and its reopening is announced unprompted. */
@@ -82,6 +84,7 @@ export class PeerLinks {
     state.links.set(link, peer);
     peer.references.add("link");
     state.timers.clear("dial", peer);
+    state.timers.set("unacknowledged", peer, now + HELLO_NS_MAX);
     this.#sendHello(peer);
   }
 
@@ -430,10 +433,11 @@ export class PeerLinks {
 
   handleUnacknowledgedTimer(peer: Peer): void {
     const { state, link } = { state: this.#state, link: peer.link };
+    if (link === null) return;
     const oldest = peer.session.outbox[0];
-    if (link === null || oldest === undefined) return;
-    const since = Math.max(oldest.sentAt, link.openedAt);
-    const dueAt = since + state.options.budgetCeilingNs + state.pausedNs;
+    if (link.sendReady && oldest === undefined) return;
+    const since = link.sendReady ? Math.max(oldest?.sentAt ?? 0, link.openedAt) : link.openedAt;
+    const dueAt = since + (link.sendReady ? state.options.budgetCeilingNs : HELLO_NS_MAX) + state.pausedNs;
     if (dueAt > state.now) return state.timers.set("unacknowledged", peer, dueAt);
     this.#dropLink(peer, "stale");
     state.recordOutcome(peer, "link-lost");

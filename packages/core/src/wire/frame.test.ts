@@ -2,14 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { RuntimeError } from "../base/errors.ts";
-import { FrameReader } from "./frame.ts";
-
-function frame(body: Uint8Array): Uint8Array {
-  const bytes = Buffer.alloc(4 + body.length);
-  bytes.writeUInt32BE(body.length);
-  bytes.set(body, 4);
-  return new Uint8Array(bytes);
-}
+import { encodeFrame, FrameReader } from "./frame.ts";
 
 function code(expected: string): (error: unknown) => boolean {
   return (error) => error instanceof RuntimeError && error.code === expected && error.blame === "peer";
@@ -26,7 +19,7 @@ test("frame: cuts do not matter", () => {
   const cuts = fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1 }).filter((sizes) => sizes.some((size) => size > 0));
   fc.assert(
     fc.property(bodies, fc.oneof(cuts, fc.constant([5000])), (sent, sizes) => {
-      const stream = new Uint8Array(Buffer.concat(sent.map(frame)));
+      const stream = new Uint8Array(Buffer.concat(sent.map(encodeFrame)));
       const reader = new FrameReader(700);
       const received: Uint8Array[] = [];
       for (let at = 0, turn = 0; at < stream.length; turn++) {
@@ -42,14 +35,14 @@ test("frame: cuts do not matter", () => {
 });
 
 test("frame: a body that lies whole in a chunk is a view into it", () => {
-  const chunk = frame(Uint8Array.of(1, 2, 3));
+  const chunk = encodeFrame(Uint8Array.of(1, 2, 3));
   const reader = new FrameReader(3);
   reader.push(chunk);
   assert.equal(reader.pollBody()?.buffer, chunk.buffer);
 });
 
 test("frame: F2: a body in pieces does not keep the chunks", () => {
-  const bytes = frame(Uint8Array.of(1, 2, 3));
+  const bytes = encodeFrame(Uint8Array.of(1, 2, 3));
   const reader = new FrameReader(3);
   for (const byte of bytes) {
     const chunk = Uint8Array.of(byte);
@@ -83,20 +76,20 @@ test("frame: a reader that failed stays failed, whatever comes after", () => {
   const reader = new FrameReader(16);
   reader.push(new Uint8Array(4));
   assert.throws(() => reader.pollBody(), code("FRAME_MALFORMED"));
-  reader.push(frame(Uint8Array.of(1)));
+  reader.push(encodeFrame(Uint8Array.of(1)));
   assert.throws(() => reader.pollBody(), code("FRAME_MALFORMED"));
 });
 
 test("frame: the limit can rise between two frames of one chunk", () => {
   const reader = new FrameReader(2);
-  reader.push(new Uint8Array(Buffer.concat([frame(Uint8Array.of(1, 2)), frame(Uint8Array.of(1, 2, 3))])));
+  reader.push(new Uint8Array(Buffer.concat([encodeFrame(Uint8Array.of(1, 2)), encodeFrame(Uint8Array.of(1, 2, 3))])));
   assert.equal(reader.pollBody()?.length, 2);
   reader.setLimit(3);
   assert.equal(reader.pollBody()?.length, 3);
 });
 
 test("frame: F2: a megabyte in single bytes takes linear time", () => {
-  const bytes = frame(new Uint8Array(1_000_000).fill(7));
+  const bytes = encodeFrame(new Uint8Array(1_000_000).fill(7));
   const reader = new FrameReader(1_000_000);
   let received: Uint8Array | undefined;
   for (let at = 0; at < bytes.length; at++) {
@@ -106,4 +99,13 @@ test("frame: F2: a megabyte in single bytes takes linear time", () => {
     assert.equal(reader.pollBody(), undefined);
   }
   assert.equal(received?.length, 1_000_000);
+});
+
+test("frame: what follows a frame can be taken as it is", () => {
+  const reader = new FrameReader(100);
+  reader.push(new Uint8Array([...encodeFrame(new Uint8Array([1, 2])), 7, 8, 9]));
+  assert.deepEqual(reader.pollBody(), new Uint8Array([1, 2]));
+  assert.deepEqual(reader.takeRest(), new Uint8Array([7, 8, 9]));
+  assert.deepEqual(reader.takeRest(), new Uint8Array());
+  assert.equal(reader.pollBody(), undefined);
 });

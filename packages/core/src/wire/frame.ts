@@ -6,6 +6,15 @@ const LENGTH_BYTES = 4;
 /** First buffer for a body that comes in pieces; it doubles from there. */
 const PARTIAL_BYTES_MIN = 256;
 
+/** A frame with this body. */
+export function encodeFrame(body: Uint8Array): Uint8Array {
+  assert(body.length > 0 && body.length <= 0xffff_ffff, "a body has 1 to 2^32 - 1 bytes");
+  const frame = new Uint8Array(LENGTH_BYTES + body.length);
+  new DataView(frame.buffer).setUint32(0, body.length);
+  frame.set(body, LENGTH_BYTES);
+  return frame;
+}
+
 /**
  * FrameReader cuts a stream of bytes into the bodies of its frames. Sans-IO: chunks go in through `push`, bodies come
  * out of `pollBody`; poll until undefined after every push.
@@ -65,6 +74,14 @@ export class FrameReader {
     }
     this.#chunk = undefined; // F2
     return undefined;
+  }
+
+  /** What was pushed and is not read yet, for a stream that goes on as something else after a frame; nothing is left. */
+  takeRest(): Uint8Array {
+    assert(this.#lengthBytes === 0, "at a boundary");
+    const rest = this.#chunk?.subarray(this.#chunkAt) ?? new Uint8Array();
+    this.#chunk = undefined;
+    return rest;
   }
 
   #readLength(chunk: Uint8Array): void {

@@ -1,6 +1,4 @@
-import { connect } from "node:net";
 import { RuntimeError } from "@holdfast/core";
-import { findControlPath } from "./control-path.ts";
 import { encodeControlLine, parseControlLine } from "./control-protocol.ts";
 import { LineReader } from "./line-reader.ts";
 import type { Socket } from "node:net";
@@ -25,7 +23,7 @@ interface Waiting {
   readonly refuse: (error: Error) => void;
 }
 
-/** Talks to a running node by its control socket. */
+/** Talks to a running node. */
 export class ControlClient implements Disposable {
   readonly #socket: Socket;
   readonly #waiting = new Map<number, Waiting>();
@@ -33,23 +31,12 @@ export class ControlClient implements Disposable {
   #nextId = 1;
   #ended: Error | undefined;
 
-  private constructor(socket: Socket) {
+  /** Over a connection to the node, which is this client's from now on. */
+  constructor(socket: Socket) {
     this.#socket = socket;
     socket.on("data", (chunk: Buffer) => this.#handleData(chunk));
     socket.on("error", (error) => this.#end(error));
     socket.on("close", () => this.#end(new Error("the node closed the connection")));
-  }
-
-  /** Throws NODE_UNREACHABLE if no process answers for that directory. */
-  static async open(nodeDirectory: string): Promise<ControlClient> {
-    const path = findControlPath(nodeDirectory);
-    const socket = connect(path);
-    await new Promise<void>((done, refuse) => {
-      socket.once("connect", done);
-      socket.once("error", (error) => refuse(new RuntimeError("NODE_UNREACHABLE", { path, reason: error.message }, { cause: error })));
-    });
-    socket.removeAllListeners("error");
-    return new ControlClient(socket);
   }
 
   /** Throws ControlError with what the node says, and NODE_UNREACHABLE when it is lost. */

@@ -3,7 +3,7 @@ import type { Failure, Value } from "@holdfast/core";
 import type { ExecutionDetails, ExecutionSummary, NodeStatus, PeerReport } from "../node-api.ts";
 
 /**
- * What is spoken on a node's control socket: lines of JSON, `{id, method, params}` one way, `{id, result}` or
+ * What is spoken on a node's control connection: lines of JSON, `{id, method, params}` one way, `{id, result}` or
  * `{id, error}` the other, answers in whatever order they are ready. JSON has neither bigints nor bytes, so these are
  * tagged: {"$bigint": "12"}, {"$bytes": base64}. A map with a key that begins with `$` is tagged too, {"$map": [[key, value]]}.
  */

@@ -1,8 +1,5 @@
-import { chmodSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { BugError, RuntimeError } from "@holdfast/core";
 import { ExecutionFailure } from "../execution-failure.ts";
-import { claimControlPath } from "./control-path.ts";
 import {
   encodeControlLine, EXECUTION_FAILED, parseControlLine, RANGE_BYTES_MAX, RANGE_PAIRS_MAX, SNAPSHOT_PIECE_BYTES, tagged,
 } from "./control-protocol.ts";
@@ -15,47 +12,28 @@ import type { ControlAnswer, ControlFault, ControlMethod, ControlRequest, Params
 /** Requests of one connection that are waited for; far more than any tool of ours asks at once. */
 const WAITING_MAX = 1024;
 
-export interface ControlServer extends AsyncDisposable {
-  readonly path: string;
-  close(): Promise<void>;
-}
-
 /**
- * Lets this user's processes look at a node and command it, by a Unix socket in the node's private directory: whoever
- * can open it is this user. A socket that a killed process left behind is replaced; one that answers is STORE_BUSY.
+ * Lets others look at a node and command it, over any stream that is theirs to use: who may connect is decided where the
+ * connections come from.
  */
-export async function serveControl(node: Node, nodeDirectory: string): Promise<ControlServer> {
-  const path = claimControlPath(nodeDirectory);
-  if (await answers(path)) throw new RuntimeError("STORE_BUSY", { path });
-  rmSync(path, { force: true });
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    Connection.serve(node, socket);
-  });
-  await new Promise<void>((done, refuse) => {
-    server.once("error", refuse);
-    server.listen(path, done);
-  });
-  chmodSync(path, 0o600);
-  const close = async () => {
-    const closed = new Promise((done) => server.close(done));
-    for (const socket of sockets) socket.destroy();
-    await closed;
-  };
-  return { path, close, [Symbol.asyncDispose]: close };
-}
+export class ControlServer {
+  readonly #node: Node;
+  readonly #sockets = new Set<Socket>();
 
-function answers(path: string): Promise<boolean> {
-  return new Promise((done) => {
-    const socket = connect(path);
-    socket.once("error", () => done(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      done(true);
-    });
-  });
+  constructor(node: Node) {
+    this.#node = node;
+  }
+
+  accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    Connection.serve(this.#node, socket);
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
 }
 
 /** One client. Its waits end with it. */

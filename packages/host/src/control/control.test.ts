@@ -1,28 +1,17 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { test } from "node:test";
 import fc from "fast-check";
 import { RuntimeError } from "@holdfast/core";
 import { ExecutionFailure } from "../execution-failure.ts";
 import { ControlClient } from "./control-client.ts";
-import { findControlPath } from "./control-path.ts";
 import { encodeControlLine, parseControlLine } from "./control-protocol.ts";
-import { serveControl } from "./control-server.ts";
+import { ControlServer } from "./control-server.ts";
 import { LineReader } from "./line-reader.ts";
+import type { AddressInfo, Socket } from "node:net";
 import type { Value } from "@holdfast/core";
 import type { Node } from "../node-api.ts";
-
-const base = mkdtempSync(join(tmpdir(), "holdfast-control-"));
-after(() => rmSync(base, { recursive: true }));
-let directories = 0;
-const newDirectory = (parent = base) => {
-  const path = join(parent, String(directories++));
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  return path;
-};
 
 const snapshot = Uint8Array.from({ length: 9_000_000 }, (_, at) => at * 7);
 const cells = Array.from({ length: 25_000 }, (_, at): [string, Value] => [String(at).padStart(6, "0"), [BigInt(at), new Uint8Array([at])]]);
@@ -50,10 +39,27 @@ function fakeNode(): Node {
   } as unknown as Node;
 }
 
+/** Connections to a fake node's control server, each with a client's end. */
+async function openControl(): Promise<{ dial(): Promise<Socket>; [Symbol.dispose](): void }> {
+  const control = new ControlServer(fakeNode());
+  const server = createServer((socket) => control.accept(socket));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return {
+    async dial() {
+      const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+      await once(socket, "connect");
+      return socket;
+    },
+    [Symbol.dispose]() {
+      server.close();
+      control.close();
+    },
+  };
+}
+
 test("control: answers, values and faults arrive as they were sent", async () => {
-  const directory = newDirectory();
-  await using _server = await serveControl(fakeNode(), directory);
-  using client = await ControlClient.open(directory);
+  using control = await openControl();
+  using client = new ControlClient(await control.dial());
   assert.equal((await client.call("status", {})).pid, process.pid);
   assert.equal(await client.call("start", { flow: "f", input: { n: 12n }, id: "x" }), '["f","12",{"id":"x"}]');
   await assert.rejects(client.call("start", { flow: "none", input: null }), { code: "NOT_FOUND", details: { flow: "none" } });
@@ -65,9 +71,8 @@ test("control: answers, values and faults arrive as they were sent", async () =>
 });
 
 test("control: a slow answer does not hold up others, and ends with its client", async () => {
-  const directory = newDirectory();
-  await using _server = await serveControl(fakeNode(), directory);
-  const client = await ControlClient.open(directory);
+  using control = await openControl();
+  const client = new ControlClient(await control.dial());
   const slow = client.call("result", { execution: "forever" });
   await client.call("status", {});
   client.close();
@@ -75,41 +80,27 @@ test("control: a slow answer does not hold up others, and ends with its client",
 });
 
 test("control: cells and snapshots larger than a line come in pieces", async () => {
-  const directory = newDirectory();
-  await using _server = await serveControl(fakeNode(), directory);
-  using client = await ControlClient.open(directory);
+  using control = await openControl();
+  using client = new ControlClient(await control.dial());
   const read: unknown[] = [];
   for await (const pair of client.cells("c")) read.push(pair);
   assert.deepEqual(read, cells);
   assert.deepEqual(new Uint8Array(await client.snapshot()), snapshot);
 });
 
-test("control: only this user may connect, a dead socket is replaced, a live one is not", async () => {
-  const directory = newDirectory();
-  writeFileSync(join(directory, "control.sock"), "");
-  await using server = await serveControl(fakeNode(), directory);
-  assert.equal(statSync(server.path).mode & 0o777, 0o600);
-  await assert.rejects(serveControl(fakeNode(), directory), { code: "STORE_BUSY" });
-});
-
-test("control: a path too long for a socket is made elsewhere, and found", async () => {
-  const directory = newDirectory(join(base, "x".repeat(120)));
-  await using server = await serveControl(fakeNode(), directory);
-  assert.ok(server.path.length < 104);
-  assert.equal(findControlPath(directory), server.path);
-  using client = await ControlClient.open(directory);
-  assert.equal((await client.call("status", {})).name, "ann");
-});
-
-test("control: nobody there is NODE_UNREACHABLE", async () => {
-  await assert.rejects(ControlClient.open(newDirectory()), { code: "NODE_UNREACHABLE" });
+test("control: a server that closes ends its clients", async () => {
+  const control = await openControl();
+  using client = new ControlClient(await control.dial());
+  await client.call("status", {});
+  const slow = client.call("result", { execution: "forever" });
+  control[Symbol.dispose]();
+  await assert.rejects(slow, { code: "NODE_UNREACHABLE" });
 });
 
 test("control: a line that is no request is answered and hung up on", async () => {
-  const directory = newDirectory();
-  await using server = await serveControl(fakeNode(), directory);
+  using control = await openControl();
   for (const line of ["{", "[]", '{"id":1,"method":"status"}', '{"id":1,"method":"status","params":{"$odd":1}}']) {
-    const socket = connect(server.path);
+    const socket = await control.dial();
     let heard = "";
     socket.on("data", (chunk) => (heard += String(chunk)));
     socket.write(`${line}\n`);

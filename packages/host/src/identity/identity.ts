@@ -3,7 +3,7 @@ import { chmodSync, closeSync, fsyncSync, linkSync, openSync, readFileSync, rena
 import { join } from "node:path";
 import { type PeerId, RuntimeError } from "@holdfast/core";
 import { createCertificate, peerOfCertificate, peerOfPublicKey } from "./certificate.ts";
-import { ensurePrivateDirectory, syncDirectory } from "./private-directory.ts";
+import { ensurePrivateDirectory, syncDirectory } from "../files/private-directory.ts";
 
 /** Who a node is, and what it proves that with. `keyPem` is a secret. */
 export interface Identity {

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { dirname, normalize } from "node:path";
 import { type PeerId, RuntimeError } from "@holdfast/core";
 import type { Identity } from "../identity/identity.ts";
-import { ensurePrivateDirectory } from "../identity/private-directory.ts";
+import { ensurePrivateDirectory } from "../files/private-directory.ts";
 import type { Link, Listener, Transport } from "./link.ts";
 import { StreamLink } from "./stream-link.ts";
 import { dialTls, secureContext } from "./tls-handshake.ts";

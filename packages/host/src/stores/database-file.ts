@@ -3,7 +3,7 @@ import { chmodSync, closeSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { RuntimeError } from "@holdfast/core";
-import { DirectoryUnsafeError, ensurePrivateDirectory } from "../identity/private-directory.ts";
+import { DirectoryUnsafeError, ensurePrivateDirectory } from "../files/private-directory.ts";
 import { isBusy, storeError } from "./database-errors.ts";
 import { checkWriteAheadLog } from "./write-ahead-log.ts";
 

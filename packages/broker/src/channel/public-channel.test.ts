@@ -1,0 +1,3 @@
+import { channelConformance } from "./testing/channel-conformance.ts";
+
+channelConformance("public");

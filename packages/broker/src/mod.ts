@@ -1,0 +1,15 @@
+export { connect, type Connection, type ConnectOptions } from "./client/connect.ts";
+export { BrokerClient } from "./client/broker-client.ts";
+export { becomeBroker, startBroker, type BecomeBrokerOptions, type StartBrokerOptions } from "./client/start-broker.ts";
+export { tellBroker, tellUnable } from "./backend/broker-line.ts";
+export { serve, Backend, type ConnectionHandler, type Served, type ServeOptions } from "./backend/serve.ts";
+export { REFUSAL_CODES, RefusedError, type Refusal, type RefusalCode } from "./protocol/refusal.ts";
+export { ROUTES, type Route } from "./protocol/messages.ts";
+export { isRunning, readIdentities, type BackendIdentity } from "./runtime/backend-identity.ts";
+export { answers } from "./runtime/endpoint.ts";
+export { trySignal } from "./runtime/process-facts.ts";
+export { DomainDirectory, runtimeRoot, type ServiceKey } from "./runtime/domain-directory.ts";
+export type { LeasedService, LeaseEvent } from "./broker/lease-messages.ts";
+export type { BackendStatus, BrokerStatus } from "./broker/operations.ts";
+export { servicesDirectory, ServiceCatalogue, type CatalogueEntry } from "./services/service-catalogue.ts";
+export { domainOf, entryPath, type Isolation, type ServiceDefinition } from "./services/service-definition.ts";

@@ -1,0 +1,61 @@
+import { NS_PER_MS, NS_PER_S } from "@holdfast/core";
+import type { Plan } from "../plan.ts";
+import type { Dice } from "./dice.ts";
+
+/** How long outside work takes, and what becomes of its answer. */
+export interface WorkCourse {
+  readonly doneAfterNs: number;
+  readonly answerAfterNs: number;
+  readonly repeats: boolean;
+}
+
+/** What a moment is like for whoever asks: how slow, how dangerous. Chaos first, then calm for good. */
+export class Weather {
+  readonly #plan: Plan;
+  /** Seams passed so far. */
+  seams = 0;
+  #calm = false;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  get isCalm(): boolean {
+    return this.#calm;
+  }
+
+  calm(): void {
+    this.#calm = true;
+  }
+
+  /** Asked at every seam. */
+  crashesAt(dice: Dice): boolean {
+    const seam = ++this.seams;
+    if (this.#plan.crashAtSeam !== null) return seam === this.#plan.crashAtSeam;
+    return this.#has("seam-crashes") && dice.chance(this.#plan.seamCrashes);
+  }
+
+  get diskFactor(): number {
+    return this.#has("slow-disk") ? 100 : 1;
+  }
+
+  get syncFailures(): number {
+    return this.#has("failing-fsync") ? 0.01 : 0;
+  }
+
+  work(dice: Dice): WorkCourse {
+    const slow = this.#has("slow-work") && dice.chance(0.3) ? 1000 : 1;
+    return {
+      doneAfterNs: dice.exponential(2 * NS_PER_MS * slow), answerAfterNs: dice.exponential(NS_PER_MS * slow),
+      repeats: this.#has("repeated-answers") && dice.chance(0.3),
+    };
+  }
+
+  restartNs(dice: Dice): number {
+    return dice.exponential(this.#calm ? 10 * NS_PER_MS : dice.chance(0.2) ? 3 * NS_PER_S : 100 * NS_PER_MS);
+  }
+
+  #has(fault: Parameters<Plan["faults"]["has"]>[0]): boolean {
+    return !this.#calm && this.#plan.faults.has(fault);
+  }
+}

@@ -1,0 +1,118 @@
+import { type Effect, NS_PER_MS, NS_PER_S } from "@holdfast/core";
+import { Checks } from "../checks/checks.ts";
+import type { Plan } from "../plan.ts";
+import { CHAIN_MAX, makeRequest, nodeName, type Request } from "../workload.ts";
+import { Chaos } from "./chaos.ts";
+import { Dice } from "./dice.ts";
+import { EventQueue } from "./event-queue.ts";
+import type { DiskFlaws } from "./log-disk.ts";
+import { Machine } from "./machine.ts";
+import { Network } from "./network.ts";
+import { Outside } from "./outside.ts";
+import type { Process } from "./process.ts";
+import { Trace } from "./trace.ts";
+import { Weather } from "./weather.ts";
+
+/** Where a mutant breaks the runtime. A world without flaws is the runtime as it is shipped. */
+export interface Flaws {
+  readonly disk?: DiskFlaws;
+  /** Effects that leave before their turn is durable. `changed`: something is not even on its way to the disk. */
+  readonly leaks?: (effect: Effect, turn: { changed: boolean }) => boolean;
+  /** An effect as the host performs it; undefined: not at all. */
+  readonly alter?: (effect: Effect, process: Process) => Effect | undefined;
+  /** Leaves it to the other checkers to notice what left too early: by its effects. */
+  readonly gateUnwatched?: boolean;
+  /** Called once the engine has its state, before its first turn. */
+  readonly patch?: (process: Process) => void;
+}
+
+/** In a calm world everything must end within this: the longest cooldown and the longest attempt are 60 s each. */
+const CALM_NS_MAX = 240 * NS_PER_S;
+const GLANCE_NS = 100 * NS_PER_MS;
+
+/**
+ * A fleet of real nodes in one thread: everything around them is simulated, from a seed.
+ *
+ *     chaos: trouble, and requests  ──▶  calm: everything pending must end  ──▶  at rest
+ */
+export class World {
+  readonly plan: Plan;
+  readonly flaws: Flaws;
+  readonly trace = new Trace();
+  readonly weather: Weather;
+  readonly network: Network;
+  readonly outside = new Outside();
+  readonly checks: Checks;
+  readonly machines: readonly Machine[];
+  readonly requests: Request[] = [];
+  /** Rare things that happened: a batch must have seen all of them. */
+  readonly labels = new Set<string>();
+  readonly #queue: EventQueue;
+  readonly #dice: Dice;
+
+  constructor(plan: Plan, flaws: Flaws) {
+    this.plan = plan;
+    this.flaws = flaws;
+    this.#queue = new EventQueue(new Dice(`${plan.seed}/ties`));
+    this.#dice = new Dice(`${plan.seed}/requests`);
+    this.weather = new Weather(plan);
+    this.network = new Network({ queue: this.#queue, dice: new Dice(`${plan.seed}/network`), plan, note: (text) => this.note(text) });
+    this.checks = new Checks(this);
+    this.machines = Array.from({ length: plan.nodes }, (_, at) => new Machine(this, at, nodeName(at)));
+  }
+
+  get now(): number {
+    return this.#queue.now;
+  }
+
+  get events(): number {
+    return this.#queue.count;
+  }
+
+  after(delayNs: number, run: () => void): void {
+    this.#queue.after(delayNs, run);
+  }
+
+  note(text: string): void {
+    this.trace.note(this.now, text);
+  }
+
+  reached(label: string): void {
+    this.labels.add(label);
+  }
+
+  /** Runs the whole course. Throws a Violation, or whatever a node threw. */
+  run(): void {
+    const { plan, machines } = this;
+    for (const machine of machines) machine.start();
+    this.#planRequests();
+    const chaos = new Chaos(this);
+    chaos.begin();
+    this.#queue.runUntil(plan.chaosNs);
+    this.note("calm");
+    chaos.end();
+    const until = this.now + CALM_NS_MAX;
+    while (this.now < until && this.checks.pending() !== undefined) {
+      for (const { client } of machines) client.retry();
+      this.#queue.runUntil(this.now + GLANCE_NS);
+    }
+    this.checks.atEnd();
+  }
+
+  runFor(ns: number): void {
+    this.#queue.runUntil(this.now + ns);
+  }
+
+  #planRequests(): void {
+    const { plan, machines } = this;
+    const dice = this.#dice;
+    for (let number = 0; number < plan.requests; number++) {
+      const at = dice.below(plan.nodes);
+      const kind = dice.pick(["tell", "chain", "chain", "chain", "chain", "chain", "spread"] as const);
+      const fails = plan.faults.has("failing-work") && dice.chance(0.2);
+      const request = makeRequest({ id: `r${number}`, at, kind, length: dice.between(1, CHAIN_MAX), fails }, plan.nodes);
+      this.requests.push(request);
+      this.after(dice.between(0, plan.chaosNs), () => machines[at]?.client.ask(request));
+    }
+  }
+}
