@@ -4,15 +4,16 @@
  * proves that the checkers notice. Exit status 1 for a violation or a mutant that got away, 2 for wrong arguments.
  */
 import { parseArgs } from "node:util";
-import { catchMutant, MUTANT_SEEDS, MUTANTS } from "./mutants.ts";
-import { crashAtEverySeam, type RunResult, runSeed, runSeedTwice } from "./run-seed.ts";
+import { faultsOf } from "./plan/plan.ts";
+import { catchMutant, MUTANT_SEEDS, MUTANTS } from "./mutants/mutants.ts";
+import { crashAtEverySeam, type RunResult, runSeed, runSeedTwice } from "./run/run-seed.ts";
 
 const USAGE = "usage: npm run sim -- --seeds N [--from S] | --seed S [--lines N] | --everywhere SEED | mutants";
 const LINES = 60;
 
 function describe({ plan, events, virtualNs, hash }: RunResult): string {
-  const faults = plan.faults.size === 0 ? "no faults" : [...plan.faults].join(", ");
-  return `${plan.nodes} nodes, ${plan.requests} requests, ${events} events in ${(virtualNs / 1e9).toFixed(1)} s; ${faults}; trace ${hash}`;
+  const faults = faultsOf(plan);
+  return `${plan.nodes} nodes, ${plan.requests.length} requests, ${events} events in ${(virtualNs / 1e9).toFixed(1)} s; ${faults.join(", ") || "no faults"}; trace ${hash}`;
 }
 
 function replay(seed: number, lines: number): boolean {

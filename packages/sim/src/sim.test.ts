@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { believeEveryMemory, catchMutant, MUTANT_SEEDS, MUTANTS, patchSessions } from "./mutants.ts";
-import { restoreOldBackup } from "./old-backup.ts";
+import { believeEveryMemory, catchMutant, MUTANT_SEEDS, MUTANTS, patchSessions } from "./mutants/mutants.ts";
+import { restoreOldBackup } from "./run/old-backup.ts";
 import { Violation } from "./violation.ts";
 import type { Flaws } from "./world/world.ts";
-import { crashAtEverySeam, runSeed, runSeedTwice } from "./run-seed.ts";
+import { crashAtEverySeam, runSeed, runSeedTwice } from "./run/run-seed.ts";
 
 /** How many seeds; `HOLDFAST_SIM_SEEDS=5000` for a long night. */
 const SEEDS = Number(process.env["HOLDFAST_SIM_SEEDS"] ?? 100);

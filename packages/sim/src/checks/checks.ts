@@ -5,8 +5,8 @@ import type { Machine } from "../world/machine.ts";
 import type { Process } from "../world/process.ts";
 import type { World } from "../world/world.ts";
 import { jobValue } from "../world/outside.ts";
-import { checkOutcome } from "../world/client.ts";
-import { Dice } from "../world/dice.ts";
+import type { Dice } from "../choice/dice.ts";
+import { checkOutcome } from "../workload/client.ts";
 import { SessionWatch } from "./session-watch.ts";
 
 /** One commit in so many is compared with the live state in full. */
@@ -33,7 +33,7 @@ export class Checks {
 
   constructor(world: World) {
     this.#world = world;
-    this.#dice = new Dice(`${world.plan.seed}/checks`);
+    this.#dice = world.dice("checks");
   }
 
   /** From here on somebody's memory is older than what it told: nothing of that is monotone, and it must be noticed. */
@@ -63,11 +63,11 @@ export class Checks {
 
   /** A process believes that all it committed is durable. */
   committed(process: Process): void {
-    if (this.#dice.chance(FOLD_ODDS)) this.#fold(process);
+    if (this.#dice.chance("fold", FOLD_ODDS)) this.#fold(process);
   }
 
   dying(process: Process): void {
-    if (process.running && process.owner.durable === process.driver.position && this.#dice.chance(FOLD_AT_DEATH_ODDS)) this.#fold(process);
+    if (process.running && process.owner.durable === process.driver.position && this.#dice.chance("fold at death", FOLD_AT_DEATH_ODDS)) this.#fold(process);
   }
 
   /** A process has taken over what the disk held: is everything still there that somebody was told of? */

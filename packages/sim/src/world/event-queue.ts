@@ -1,5 +1,4 @@
-import { Heap } from "@holdfast/core";
-import type { Dice } from "./dice.ts";
+import { Heap, Random } from "@holdfast/core";
 
 interface Scheduled {
   readonly at: number;
@@ -18,13 +17,13 @@ interface Scheduled {
  */
 export class EventQueue {
   readonly #heap = new Heap<Scheduled>((a, b) => a.at - b.at || a.tie - b.tie || a.serial - b.serial);
-  readonly #dice: Dice;
+  readonly #ties: Random;
   #now = 0;
   #serial = 0;
   #count = 0;
 
-  constructor(dice: Dice) {
-    this.#dice = dice;
+  constructor(seed: string) {
+    this.#ties = Random.fromSeed(`${seed}/ties`);
   }
 
   get now(): number {
@@ -38,7 +37,7 @@ export class EventQueue {
 
   /** `run` happens `delayNs` from now (Q1). */
   after(delayNs: number, run: () => void): void {
-    this.#heap.push({ at: this.#now + Math.max(0, delayNs), tie: this.#dice.nextUint32(), serial: this.#serial++, run });
+    this.#heap.push({ at: this.#now + Math.max(0, delayNs), tie: this.#ties.nextUint32(), serial: this.#serial++, run });
   }
 
   /** Lets everything happen up to that time, then stands there. */

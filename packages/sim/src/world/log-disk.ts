@@ -1,5 +1,5 @@
 import { type Commit, type Encoded, RuntimeError } from "@holdfast/core";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "../choice/dice.ts";
 
 /** How a disk may be at fault on purpose: see the mutants. */
 export interface DiskFlaws {
@@ -130,14 +130,14 @@ export class LogDisk {
   }
 
   cutPower(): void {
-    const kept = this.#dice.below(this.#tail.length + 1);
+    const kept = this.#tail.length - this.#dice.below("records lost", this.#tail.length + 1);
     const torn = this.#tail[kept];
     for (const record of this.#tail.splice(0, this.#tail.length)) {
       if (record === torn) break;
       this.#apply(record);
     }
     if (torn !== undefined && this.#flaws.keepsTorn === true) {
-      for (const [key, bytes] of torn.puts.slice(0, this.#dice.below(torn.puts.length + 1))) this.#rows.set(key, bytes);
+      for (const [key, bytes] of torn.puts.slice(0, this.#dice.below("torn rows", torn.puts.length + 1))) this.#rows.set(key, bytes);
     }
   }
 

@@ -1,6 +1,6 @@
-import { type Lineage, NS_PER_MS, type PeerId, peerIdFromEd25519, type RuntimeError } from "@holdfast/core";
-import { Client } from "./client.ts";
-import { Dice } from "./dice.ts";
+import { type Lineage, NS_PER_MS, type PeerId, peerIdFromEd25519, Random, type RuntimeError } from "@holdfast/core";
+import type { Dice } from "../choice/dice.ts";
+import { Client } from "../workload/client.ts";
 import { LogDisk } from "./log-disk.ts";
 import { Process, type Seam } from "./process.ts";
 import type { World } from "./world.ts";
@@ -34,9 +34,10 @@ export class Machine {
     this.world = world;
     this.index = index;
     this.name = name;
-    this.dice = new Dice(`${world.plan.seed}/${name}`);
+    this.dice = world.dice(name);
     this.id = peerIdFromEd25519(new Uint8Array(32).fill(index + 1));
-    this.lineage = Array.from({ length: 4 }, () => this.dice.nextUint32().toString(16).padStart(8, "0")).join("") as Lineage;
+    const random = Random.fromSeed(`${world.plan.seed}/${name}/lineage`);
+    this.lineage = Array.from({ length: 4 }, () => random.nextUint32().toString(16).padStart(8, "0")).join("") as Lineage;
     this.disk = new LogDisk(this.dice, world.flaws.disk ?? {}, { durable: (commit, owner) => world.checks.durable(this, commit, owner) });
     this.client = new Client(this);
   }
@@ -59,15 +60,15 @@ export class Machine {
   // ── disk ──
 
   writeNs(): number {
-    return 5000 + this.dice.exponential(20_000 * this.world.weather.diskFactor);
+    return 5000 + this.dice.exponential("write", 20_000 * this.world.weather.diskFactor);
   }
 
   syncNs(): number {
-    return 100_000 + this.dice.exponential(200_000 * this.world.weather.diskFactor);
+    return 100_000 + this.dice.exponential("fsync", 200_000 * this.world.weather.diskFactor);
   }
 
   syncFails(): boolean {
-    return this.dice.chance(this.world.weather.syncFailures);
+    return this.dice.chance("fsync fails", this.world.weather.syncFailures);
   }
 
   // ── processes ──
@@ -77,7 +78,7 @@ export class Machine {
     const { world } = this;
     const starting = ++this.#starting;
     const isStale = (): boolean => starting !== this.#starting;
-    world.after(200_000 + this.dice.exponential(5 * NS_PER_MS), () => {
+    world.after(200_000 + this.dice.exponential("claim", 5 * NS_PER_MS), () => {
       if (isStale()) return;
       const owner = this.disk.claim();
       const process = new Process(this, owner);
@@ -86,7 +87,7 @@ export class Machine {
       this.living.add(process);
       world.note(`${process.name} claims`);
       if (this.seam(process, "claimed")) return;
-      world.after(50_000 + this.dice.exponential(2 * NS_PER_MS), () => {
+      world.after(50_000 + this.dice.exponential("load", 2 * NS_PER_MS), () => {
         if (!process.alive) return;
         const { rows, position } = this.disk.load();
         if (this.seam(process, "loaded")) return;
@@ -104,7 +105,7 @@ export class Machine {
     if (!process.alive) return true;
     if (!this.world.weather.crashesAt(this.dice)) return false;
     this.world.reached(`crash ${seam}`);
-    if (this.world.plan.faults.has("power-cuts") && this.dice.chance(0.5)) this.cutPower(seam);
+    if (this.world.plan.seamPowerCuts && this.dice.chance("seam power cut", 0.5)) this.cutPower(seam);
     else this.kill(process, seam);
     return true;
   }

@@ -1,6 +1,6 @@
 import { decodeMessage, type LinkId, NS_PER_MS, NS_PER_S, type PeerId } from "@holdfast/core";
-import type { Plan } from "../plan.ts";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "../choice/dice.ts";
+import type { Plan } from "../plan/plan.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { Process } from "./process.ts";
 
@@ -77,11 +77,11 @@ export class Network {
     }
   }
 
-  /** Cuts a link somewhere in the middle of what is on its way; both ends find out, each in its own time. */
-  resetSome(): void {
-    const open = this.#links.filter((end) => end.open && end.process.alive);
-    if (open.length === 0) return;
-    const end = this.#dice.pick(open);
+  /** Cuts a link of the process somewhere in the middle of what is on its way; both ends find out, each in its own time. */
+  reset(process: Process | undefined, nth: number): void {
+    const open = this.#links.filter((end) => end.open && end.process === process);
+    const end = open[nth % open.length];
+    if (end === undefined) return;
     this.#note(`reset ${end.process.name}#${end.id}`);
     this.#break(end, "reset");
     this.#break(end.other, "reset");
@@ -99,7 +99,7 @@ export class Network {
       end.waiting = [];
       if (silently) continue;
       // What the process had given to the system may still arrive, or is dropped by a reset.
-      if (this.#dice.chance(0.5)) this.#send(end, { end: "closed" });
+      if (this.#dice.chance("closes", 0.5)) this.#send(end, { end: "closed" });
       else this.#break(end.other, "reset");
     }
     this.#links = this.#links.filter((end) => end.open || end.other.open);
@@ -186,17 +186,17 @@ export class Network {
     const dice = this.#dice;
     end.envelopes.push(frame);
     if (end.envelopes.length > REPLAYS_MAX) end.envelopes.shift();
-    if (dice.chance(0.15)) {
+    if (dice.chance("lost", 0.15)) {
       this.#note(`lost ${end.process.name}#${end.id}`);
       return true;
     }
-    if (dice.chance(0.15)) this.#send(end, { frame });
-    if (dice.chance(0.15)) {
-      const again = { frame: dice.pick(end.envelopes) };
-      this.#queue.after(this.#delay() + dice.exponential(2 * NS_PER_S), () => this.#arrive(end.other, again));
+    if (dice.chance("doubled", 0.15)) this.#send(end, { frame });
+    if (dice.chance("replayed", 0.15)) {
+      const again = { frame: dice.pick("which", end.envelopes) };
+      this.#queue.after(this.#delay() + dice.exponential("replayed after", 2 * NS_PER_S), () => this.#arrive(end.other, again));
     }
-    if (!dice.chance(0.15)) return false;
-    this.#queue.after(this.#delay() + dice.exponential(20 * NS_PER_MS), () => this.#arrive(end.other, { frame }));
+    if (!dice.chance("overtaken", 0.15)) return false;
+    this.#queue.after(this.#delay() + dice.exponential("overtaken by", 20 * NS_PER_MS), () => this.#arrive(end.other, { frame }));
     return true;
   }
 
@@ -206,7 +206,7 @@ export class Network {
 
   #delay(): number {
     const { delayMinNs, delayMeanNs } = this.#plan;
-    const beyond = this.#dice.exponential(delayMeanNs) * this.slow;
-    return delayMinNs + (this.#dice.chance(TAIL_ODDS) ? beyond * TAIL_FACTOR : beyond);
+    const beyond = this.#dice.exponential("delay", delayMeanNs) * this.slow;
+    return delayMinNs + (this.#dice.chance("heavy tail", TAIL_ODDS) ? beyond * TAIL_FACTOR : beyond);
   }
 }

@@ -2,7 +2,7 @@ import {
   type Answer, type CommandId, Driver, type Effect, Engine, type EngineEvent, engineOptions, type ExecutionId, type LinkId, NS_PER_MS, type Outcome, type PeerId, readNodeRow,
   ROW, RuntimeError, type Encoded, type Lineage,
 } from "@holdfast/core";
-import { definitionsFor, WORKERS } from "../workload.ts";
+import { definitionsFor, WORKERS } from "../workload/flows.ts";
 import type { Owner } from "./log-disk.ts";
 import type { Machine } from "./machine.ts";
 import type { LinkEnd } from "./network.ts";
@@ -134,7 +134,7 @@ export class Process {
   #schedule(): void {
     if (this.#turnDue || !this.running) return;
     this.#turnDue = true;
-    this.machine.world.after(1000 + this.machine.dice.below(50_000), () => {
+    this.machine.world.after(1000 + this.machine.dice.below("turn", 50_000), () => {
       this.#turnDue = false;
       this.#turn();
     });
@@ -159,7 +159,7 @@ export class Process {
     if (wake === undefined || wake.at === "never" || wake.at >= this.#wakeAt) return;
     const { at } = wake;
     this.#wakeAt = at;
-    const late = this.machine.dice.below(TIMER_LATE_NS);
+    const late = this.machine.dice.below("timer", TIMER_LATE_NS);
     this.machine.world.after(this.machine.virtualNs(Math.max(0, at - this.now)) + late, () => {
       if (this.#wakeAt !== at) return;
       this.#wakeAt = Infinity;

@@ -1,6 +1,6 @@
 import { NS_PER_MS, NS_PER_S } from "@holdfast/core";
-import type { Plan } from "../plan.ts";
-import type { Dice } from "./dice.ts";
+import type { Dice } from "../choice/dice.ts";
+import type { Condition, Plan } from "../plan/plan.ts";
 
 /** How long outside work takes, and what becomes of its answer. */
 export interface WorkCourse {
@@ -32,7 +32,7 @@ export class Weather {
   crashesAt(dice: Dice): boolean {
     const seam = ++this.seams;
     if (this.#plan.crashAtSeam !== null) return seam === this.#plan.crashAtSeam;
-    return this.#has("seam-crashes") && dice.chance(this.#plan.seamCrashes);
+    return this.#has("seam-crashes") && dice.chance("crash", this.#plan.seamCrashes);
   }
 
   get diskFactor(): number {
@@ -44,18 +44,18 @@ export class Weather {
   }
 
   work(dice: Dice): WorkCourse {
-    const slow = this.#has("slow-work") && dice.chance(0.3) ? 1000 : 1;
+    const slow = this.#has("slow-work") && dice.chance("slow work", 0.3) ? 1000 : 1;
     return {
-      doneAfterNs: dice.exponential(2 * NS_PER_MS * slow), answerAfterNs: dice.exponential(NS_PER_MS * slow),
-      repeats: this.#has("repeated-answers") && dice.chance(0.3),
+      doneAfterNs: dice.exponential("work", 2 * NS_PER_MS * slow), answerAfterNs: dice.exponential("answer", NS_PER_MS * slow),
+      repeats: this.#has("repeated-answers") && dice.chance("repeated answer", 0.3),
     };
   }
 
   restartNs(dice: Dice): number {
-    return dice.exponential(this.#calm ? 10 * NS_PER_MS : dice.chance(0.2) ? 3 * NS_PER_S : 100 * NS_PER_MS);
+    return dice.exponential("restart", this.#calm ? 10 * NS_PER_MS : dice.chance("late restart", 0.2) ? 3 * NS_PER_S : 100 * NS_PER_MS);
   }
 
-  #has(fault: Parameters<Plan["faults"]["has"]>[0]): boolean {
-    return !this.#calm && this.#plan.faults.has(fault);
+  #has(condition: Condition): boolean {
+    return !this.#calm && this.#plan.conditions.includes(condition);
   }
 }

@@ -1,9 +1,11 @@
 import { type Effect, NS_PER_MS, NS_PER_S } from "@holdfast/core";
 import { Checks } from "../checks/checks.ts";
-import type { Plan } from "../plan.ts";
-import { CHAIN_MAX, makeRequest, nodeName, type Request } from "../workload.ts";
+import type { ChoiceLog, Choices } from "../choice/choice-log.ts";
+import { Dice } from "../choice/dice.ts";
+import type { Plan } from "../plan/plan.ts";
+import { nodeName } from "../workload/flows.ts";
+import { makeRequest, type Request } from "../workload/request.ts";
 import { Chaos } from "./chaos.ts";
-import { Dice } from "./dice.ts";
 import { EventQueue } from "./event-queue.ts";
 import type { DiskFlaws } from "./log-disk.ts";
 import { Machine } from "./machine.ts";
@@ -24,6 +26,14 @@ export interface Flaws {
   readonly gateUnwatched?: boolean;
   /** Called once the engine has its state, before its first turn. */
   readonly patch?: (process: Process) => void;
+}
+
+export interface WorldOptions {
+  readonly flaws?: Flaws;
+  /** Where to keep what is chosen. */
+  readonly kept?: ChoiceLog | undefined;
+  /** What was chosen before: nothing is drawn. */
+  readonly given?: ChoiceLog | undefined;
 }
 
 /** In a calm world everything must end within this: the longest cooldown and the longest attempt are 60 s each. */
@@ -48,17 +58,21 @@ export class World {
   /** Rare things that happened: a batch must have seen all of them. */
   readonly labels = new Set<string>();
   readonly #queue: EventQueue;
-  readonly #dice: Dice;
+  readonly #choices: Choices;
 
-  constructor(plan: Plan, flaws: Flaws) {
+  constructor(plan: Plan, { flaws = {}, kept, given }: WorldOptions = {}) {
     this.plan = plan;
     this.flaws = flaws;
-    this.#queue = new EventQueue(new Dice(`${plan.seed}/ties`));
-    this.#dice = new Dice(`${plan.seed}/requests`);
+    this.#choices = { seed: plan.seed, kept, given };
+    this.#queue = new EventQueue(plan.seed);
     this.weather = new Weather(plan);
-    this.network = new Network({ queue: this.#queue, dice: new Dice(`${plan.seed}/network`), plan, note: (text) => this.note(text) });
+    this.network = new Network({ queue: this.#queue, dice: this.dice("network"), plan, note: (text) => this.note(text) });
     this.checks = new Checks(this);
     this.machines = Array.from({ length: plan.nodes }, (_, at) => new Machine(this, at, nodeName(at)));
+  }
+
+  dice(part: string): Dice {
+    return new Dice(this.#choices, part);
   }
 
   get now(): number {
@@ -105,14 +119,10 @@ export class World {
 
   #planRequests(): void {
     const { plan, machines } = this;
-    const dice = this.#dice;
-    for (let number = 0; number < plan.requests; number++) {
-      const at = dice.below(plan.nodes);
-      const kind = dice.pick(["tell", "chain", "chain", "chain", "chain", "chain", "spread"] as const);
-      const fails = plan.faults.has("failing-work") && dice.chance(0.2);
-      const request = makeRequest({ id: `r${number}`, at, kind, length: dice.between(1, CHAIN_MAX), fails }, plan.nodes);
+    for (const wish of plan.requests) {
+      const request = makeRequest(wish, plan.nodes);
       this.requests.push(request);
-      this.after(dice.between(0, plan.chaosNs), () => machines[at]?.client.ask(request));
+      this.after(wish.atNs, () => machines[wish.at]?.client.ask(request));
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Answer, ExecutionId, Outcome } from "@holdfast/core";
 import { require } from "../violation.ts";
-import type { Request } from "../workload.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine } from "../world/machine.ts";
+import type { Request } from "./request.ts";
 
 /** The application beside one node. It asks until it is told that its request is durable, always under the same id. */
 export class Client {

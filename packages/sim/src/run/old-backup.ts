@@ -1,9 +1,9 @@
 import { NS_PER_S } from "@holdfast/core";
-import { quietPlan } from "./plan.ts";
-import { makeRequest } from "./workload.ts";
-import { require } from "./violation.ts";
-import type { Machine } from "./world/machine.ts";
-import { type Flaws, World } from "./world/world.ts";
+import { quietPlan } from "../plan/plan.ts";
+import { require } from "../violation.ts";
+import { makeRequest } from "../workload/request.ts";
+import type { Machine } from "../world/machine.ts";
+import { type Flaws, World } from "../world/world.ts";
 
 /** The longest that a link to a peer may take to come up again in a calm world. */
 const NOTICE_NS_MAX = 60 * NS_PER_S;
@@ -20,7 +20,7 @@ export interface BackupResult {
  * and it must be, before a peer that knows more believes anything of it. Throws a Violation.
  */
 export function restoreOldBackup(seed: number, flaws: Flaws = {}): BackupResult {
-  const world = new World({ ...quietPlan(seed), requests: 12, keepLinks: true }, flaws);
+  const world = new World({ ...quietPlan(seed, 12), keepLinks: true }, { flaws });
   const machine = world.machines[0] as Machine;
   let backup: ReadonlyMap<string, Uint8Array> = new Map();
   world.after(world.plan.chaosNs / 2, () => { backup = new Map(machine.disk.rows); });

@@ -1,6 +1,6 @@
-import { type Plan, planFromSeed, quietPlan } from "./plan.ts";
-import { Violation } from "./violation.ts";
-import { type Flaws, World } from "./world/world.ts";
+import { type Plan, planFromSeed, quietPlan } from "../plan/plan.ts";
+import { Violation } from "../violation.ts";
+import { type Flaws, World, type WorldOptions } from "../world/world.ts";
 
 /** What came of one run. */
 export interface RunResult {
@@ -15,8 +15,8 @@ export interface RunResult {
   readonly end: (lines: number) => string[];
 }
 
-export function runPlan(plan: Plan, flaws: Flaws = {}): RunResult {
-  const world = new World(plan, flaws);
+export function runPlan(plan: Plan, options: WorldOptions = {}): RunResult {
+  const world = new World(plan, options);
   let violation: Violation | undefined;
   try {
     world.run();
@@ -29,7 +29,7 @@ export function runPlan(plan: Plan, flaws: Flaws = {}): RunResult {
 
 /** Runs a seed once. */
 export function runSeed(seed: number, flaws: Flaws = {}): RunResult {
-  return runPlan(planFromSeed(seed), flaws);
+  return runPlan(planFromSeed(seed), { flaws });
 }
 
 /** Runs a seed twice: two paths are a violation of their own. */

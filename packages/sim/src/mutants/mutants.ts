@@ -1,7 +1,7 @@
 import { decodeMessage, type Effect, type Engine, type Message, NS_PER_S } from "@holdfast/core";
-import { type RunResult, runSeed } from "./run-seed.ts";
-import type { Process } from "./world/process.ts";
-import type { Flaws } from "./world/world.ts";
+import { type RunResult, runSeed } from "../run/run-seed.ts";
+import type { Process } from "../world/process.ts";
+import type { Flaws } from "../world/world.ts";
 
 /** A runtime with one promise broken on purpose. The checkers must notice, or they prove nothing. */
 export interface Mutant {

@@ -1,10 +1,10 @@
 import { type AnyFlow, any, compileFlows, type Definitions, flow, host, pure } from "@holdfast/core";
-import { jobValue } from "./world/outside.ts";
+import { jobValue } from "../world/outside.ts";
 
 /** The longest chain of calls. */
 export const CHAIN_MAX = 3;
 /** Items of one map. */
-const ITEMS = 6;
+export const ITEMS = 6;
 /** The group of a node's peers. */
 export const WORKERS = "workers";
 
@@ -76,40 +76,4 @@ export function definitionsFor(nodes: number): Definitions {
 
 export function nodeName(at: number): string {
   return `n${at}`;
-}
-
-/** One thing that an application asks of its node, again and again until it is told that it is durable. */
-export interface Request {
-  readonly id: string;
-  readonly flow: string;
-  readonly fails: boolean;
-  /** Who counts it, in order. */
-  readonly path: readonly number[];
-  /** The jobs of its map, whose values its node adds up, each once. */
-  readonly items: readonly string[];
-  /** The value it must come to; null for one that must fail. */
-  readonly expected: number | null;
-  acknowledged: boolean;
-  finished: boolean;
-}
-
-/** What to ask: `at` counts, and the rest follows from the kind. */
-export interface Wish {
-  readonly id: string;
-  readonly at: number;
-  readonly kind: "chain" | "tell" | "spread";
-  readonly length: number;
-  readonly fails: boolean;
-}
-
-export function makeRequest({ id, at, kind, length, fails }: Wish, nodes: number): Request {
-  const begun = { id, fails, items: [], acknowledged: false, finished: false };
-  switch (kind) {
-    case "tell": return { ...begun, flow: `tell-${at}`, path: [at, (at + 1) % nodes], expected: 1 };
-    case "spread": return { ...begun, flow: "spread", path: [], items: Array.from({ length: ITEMS }, (_, item) => `${id}/${item}`), expected: ITEMS };
-    case "chain": {
-      const path = Array.from({ length }, (_, step) => (at + step) % nodes);
-      return { ...begun, flow: `chain-${at}-${length}`, path, expected: fails ? null : length + jobValue(id) };
-    }
-  }
 }
