@@ -25,9 +25,10 @@ export function answers(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a listening socket under a name of its own, hands it to `use`, and only then gives it the name that clients
- * connect to. All of it in one turn of the event loop: nothing was accepted here when `use` has passed the socket on and
- * closed this copy of it. (Closing a server removes the path that it was bound to, which the rename has taken out of the way.)
+ * Makes a listening socket under a name of its own, renames it to the one that clients connect to, and hands it to `use`. All
+ * of it in one turn of the event loop: nothing was accepted here when `use` has passed the socket on and closed this copy of
+ * it. (Closing a server removes the path that it was bound to, which the rename has taken out of the way.) The name comes
+ * first: whoever is killed between the two leaves a path that nobody listens on, and not a backend that nobody can find.
  */
 export function bindRenamed<T>(path: string, use: (server: Server) => T): T {
   const temporary = `${path}.${process.pid}`;
@@ -41,12 +42,12 @@ export function bindRenamed<T>(path: string, use: (server: Server) => T): T {
   }
   try {
     chmodSync(temporary, 0o600);
-    const used = use(server);
     renameSync(temporary, path);
-    return used;
+    return use(server);
   } catch (error) {
     server.close();
     rmSync(temporary, { force: true });
+    rmSync(path, { force: true });
     throw error;
   }
 }
