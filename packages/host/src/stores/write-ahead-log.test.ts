@@ -98,6 +98,17 @@ test("write-ahead log: a last transaction that is torn, in any order of its page
   }
 });
 
+test("write-ahead log: a frame torn between an older round's commit mark and its own salts does not end its transaction", () => {
+  const torn = 41; // (32 + 41 × 4120 + 8) is a multiple of 512
+  assert.equal((frameAt(torn) + 8) % 512, 0);
+  const last = commits.findIndex((index) => index > torn);
+  assert.ok(commits[last - 1]! < torn, "amid a transaction");
+  const changed = Buffer.from(log.subarray(0, frameAt(commits[last]! + 1)));
+  changed.writeUInt32BE(1, frameAt(torn)); // page 1 …
+  changed.writeUInt32BE(9, frameAt(torn) + 4); // … was the last of an older transaction
+  assert.equal(positionWith(changed), last - 1); // the first one is the claim's
+});
+
 test("write-ahead log: frames of an older round behind the end are no damage", () => {
   const older = Buffer.from(log.subarray(frameAt(0), frameAt(20)));
   for (let index = 0; index < 20; index++) older.fill(0x5a, index * FRAME_BYTES + 8, index * FRAME_BYTES + 16); // their salts

@@ -9,7 +9,8 @@
  * frame proves that the bad one belonged to a transaction that was durable, since SQLite syncs each transaction before it
  * writes the next: damage. If nothing follows the bad transaction's own commit frame, it may be torn: power was lost
  * before its sync returned and the pages reached the disk out of order. Each claim empties the log, so that no remains
- * of an earlier torn tail lie behind newer transactions.
+ * of an earlier torn tail lie behind newer transactions. A torn frame may be an older round's up to a sector's edge and
+ * the current one's from there on: where that edge parts the commit mark from the salts, the mark proves nothing.
  *
  * Format: https://sqlite.org/fileformat2.html#the_write_ahead_log
  */
@@ -22,6 +23,8 @@ const FRAME_HEADER_BYTES = 24;
 const MAGIC_LITTLE = 0x377f0682;
 const MAGIC_BIG = 0x377f0683;
 const FORMAT_VERSION = 3007000;
+/** What a disk writes wholly or not at all; the edges of larger sectors are among these edges. */
+const SECTOR_BYTES = 512;
 
 /** What a log that may be opened holds. */
 export interface LogSummary {
@@ -80,7 +83,9 @@ function scan(path: string, file: number): LogSummary {
     } else if (current && badEnded) {
       throw new RuntimeError("STORE_DAMAGED", { path, part: "write-ahead log", frame: bad, offset: HEADER_BYTES + bad * frame.length });
     }
-    if (bad !== undefined && current && commits) badEnded = true;
+    // Frames lie at multiples of 8: no edge parts a salt or the mark in itself.
+    const isMarkOfRound = (offset + 8) % SECTOR_BYTES !== 0;
+    if (bad !== undefined && current && commits && isMarkOfRound) badEnded = true;
   }
   return { frames: whole };
 }
