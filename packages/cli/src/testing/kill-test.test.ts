@@ -9,7 +9,7 @@ import { test } from "node:test";
 
 const KILL_TEST = fileURLToPath(new URL("../kill-test.ts", import.meta.url));
 
-test("kill test: ten kills of random members at random moments, every batch merged once", { timeout: 280_000 }, async () => {
+test("kill test: ten kills of random members at random moments: nothing lost, nothing counted twice", { timeout: 280_000 }, async () => {
   const base = mkdtempSync(join(tmpdir(), "holdfast-kill-"));
   try {
     const flags = process.execArgv.filter((flag) => !flag.startsWith("--test"));
