@@ -132,6 +132,28 @@ test("gate: a selection skips who cools down or is blocked", () => {
 
 // ── policy at run time ──
 
+test("block: what one failure makes others give up is neither cancelled nor answered in the stream that begins then", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  const spread = flow("spread", { input: { list: any<number[]>() }, output: { got: any<unknown>() }, deadlineMs: "never" },
+    (b, { list }) => ({ got: b.map(list, worked, { to: b.peer("bob"), concurrency: 3 }) }));
+  const there = flow("there", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.call(worked, b.peer("bob"), { n }).n }));
+  const back = flow("back", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.call(there, b.peer("ann"), { n }).n }));
+  for (const node of [ann, bob]) {
+    node.flows = [...flows, spread, there, back];
+    node.restart();
+    node.holdHost = true;
+  }
+  world.settle();
+  ann.invoke("spread", { list: [1, 2, 3] }, "a");
+  bob.invoke("back", { n: 1 }, "b");
+  world.settle();
+  assert.equal(bob.hostStarts.length, 4);
+  changePolicy(ann, { action: "block", peer: bob.id });
+  world.settle();
+  assert.equal(outcome(ann, "a"), "OUTCOME_UNKNOWN");
+  assertAtRest(ann);
+});
+
 test("block: sessions end both ways with outcome unknown, nothing is resent, the next epoch works", () => {
   const { world, ann, bob } = worldOf("ann", "bob");
   const back = flow("back", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.call(worked, b.peer("ann"), { n }).n }));
@@ -528,7 +550,7 @@ test("links: one on which the peer never says Hello is let go, and the peer dial
   assert.equal(ann.outcomes.get("asked" as ExecutionId)?.ok, true);
 });
 
-for (const code of ["shutdown", "stale", "malformed", "denied", "duplicate-link", "history-lost", "whatever"]) {
+for (const code of ["shutdown", "stale", "malformed", "denied", "duplicate-link", "history-lost", "overtaken", "whatever"]) {
   test(`links: one who says goodbye (${code}) to every link is not dialled in a frenzy`, () => {
     const { world, ann, bob } = worldOf("ann", "bob");
     bob.kill();

@@ -28,6 +28,8 @@ import type { TimerEntry } from "./timer-table.ts";
 const HIGH_WATER = INGRESS_CAPACITY * 0.75;
 /** A peer gets at most one back-off notice in this time, and is asked for as much. */
 const NOTICE_NS = NS_PER_S;
+/** A node that runs turns commits at least this often, so that one which was overtaken finds out (decision 10). */
+const CONFIRM_NS = 60 * NS_PER_S;
 
 /** What one turn produced. Its effects saw this turn's state: they may leave only when that is durable. */
 export interface Turn {
@@ -55,6 +57,8 @@ export class Engine {
   #lastPollAt = 0;
   #expectedWakeAt: number | "never" = "never";
   #softAt = 0;
+  /** When the last record was taken. */
+  #recordAt = 0;
   #frontierWasStored = false;
   #numbersStored = 0;
 
@@ -131,6 +135,7 @@ export class Engine {
     this.#links.flush();
     this.#storeFrontier();
     this.#storeNumbers();
+    if (elapsedNs(state.now, this.#recordAt) >= CONFIRM_NS) state.journal.touch(state.node);
     const { effects } = state;
     state.effects = [];
     this.#lastPollAt = state.now;
@@ -158,6 +163,7 @@ export class Engine {
       touchSoftState(state);
       state.finished.expire(state.now, state.journal);
     }
+    this.#recordAt = state.now;
     state.journal.touch(state.node);
     return state.journal.take();
   }
@@ -175,12 +181,14 @@ export class Engine {
     this.state.wallMs = wallMs;
     this.#lastPollAt = now;
     this.#softAt = now;
+    this.#recordAt = now;
     this.#numbersStored = this.#numbersDrawn();
   }
 
   /**
    * Time in which nobody polled us although we had asked for it says nothing about our peers: it is taken out of every
-   * silence and every attempt's budget. What arrived meanwhile is drained before anybody is judged.
+   * silence and every attempt's budget. What arrived meanwhile is drained before anybody is judged. Our store may have been
+   * taken over in that time, so nothing leaves before a commit has shown that it was not.
    */
   #recognisePause(): void {
     const { state } = this;
@@ -191,6 +199,7 @@ export class Engine {
     // more; a bounded one, so that a node that is always late finds a dead peer too.
     state.pausedNs += pause + Math.min(Math.max(0, this.#expectedWakeAt - this.#lastPollAt), state.options.pauseMinNs / 2);
     state.count("pauses");
+    state.journal.touch(state.node);
     state.publish("pause-recognised", null, { ms: Math.round(pause / 1e6) });
   }
 

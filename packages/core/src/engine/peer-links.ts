@@ -1,6 +1,6 @@
 import { comparePeerIds } from "../base/peer-id.ts";
 import type { PeerId } from "../base/ids.ts";
-import { NS_PER_S } from "../base/time.ts";
+import { elapsedNs, NS_PER_S } from "../base/time.ts";
 import { RuntimeError } from "../base/errors.ts";
 import { ADDRESSES_MAX, EXECUTIONS_MAX, OUTBOX_BYTES_MAX, WINDOW_MAX } from "../wire/limits.ts";
 import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello } from "../wire/message.ts";
@@ -16,14 +16,17 @@ import type { Due } from "../base/time.ts";
 const BEATS_MAX = 8;
 /** How long we leave a peer alone whose memory contradicts ours. */
 const HISTORY_LOST_REDIAL_NS = 60 * NS_PER_S;
-/** A link as silent as this gives way to a new one, whoever dialled it. */
-const STALE_LINK_NS = 3 * NS_PER_S;
+/**
+ * Dials that cross end within this. A link as old gives way to a new one, whoever dialled it: the peer would not dial if it knew of
+ * the old one, so it is a new process, or has lost the link without our noticing (decision 10).
+ */
+const CROSSING_NS = 3 * NS_PER_S;
 /** The peer has a link to us already that we do not know of (we were restarted): it must find out first. */
-const DUPLICATE_REDIAL_NS = STALE_LINK_NS / 10;
-/** A link on which the peer has not said where it stands by then is of no use: it may have died before it could. */
+const DUPLICATE_REDIAL_NS = CROSSING_NS / 10;
+/** A link on which the peer has not said where it stands by then is of no use: it may have died before it could (decision 11). */
 const HELLO_NS_MAX = 5 * NS_PER_S;
 /** Goodbyes that say nothing against the peer. */
-const MILD_GOODBYES: ReadonlySet<string> = new Set(["shutdown", "duplicate-link", "stale"]);
+const MILD_GOODBYES: ReadonlySet<string> = new Set(["shutdown", "duplicate-link", "stale", "overtaken"]);
 /** Below this many envelopes the window counts as closed, and its reopening is announced unprompted. */
 const WINDOW_LOW = 16;
 
@@ -171,7 +174,14 @@ export class PeerLinks {
       return this.dialIfNeeded(peer);
     }
     const verdict = peer.session.handleHello(hello, state.identity.lineage, state.journal);
+    if (verdict.kind === "overtaken") {
+      state.publish("link-down", peer.id, { name: peer.name, reason: `incarnation ${hello.incarnation} speaks, we know of ${peer.session.peerIncarnation}` });
+      this.#dropLink(peer, "overtaken");
+      return this.dialIfNeeded(peer, state.now + state.options.backoffBaseNs);
+    }
     if (verdict.kind === "history-lost") {
+      // A process that was overtaken has an old memory, and no reason to complain: only the store's owner does.
+      state.journal.touch(state.node);
       peer.historyLost = true;
       state.publish("history-lost", peer.id, { name: peer.name, who: verdict.who, reason: verdict.reason });
       this.#dropLink(peer, "history-lost");
@@ -287,6 +297,7 @@ export class PeerLinks {
     this.#dropLink(peer, undefined);
     state.publish("link-down", peer.id, { name: peer.name, reason: `the peer said goodbye: ${code}` });
     if (code === "history-lost") peer.historyLost = true;
+    else if (code === "overtaken") peer.session.dispute(state.journal); // ends us if it is true
     else if (!MILD_GOODBYES.has(code)) state.recordOutcome(peer, "link-lost");
     // Whatever made the peer close may last a moment: dialling at once would only repeat it, as fast as both can.
     this.dialIfNeeded(peer, state.now + (code === "duplicate-link" ? DUPLICATE_REDIAL_NS : state.options.backoffBaseNs));
@@ -344,7 +355,7 @@ export class PeerLinks {
     const { state, link } = { state: this.#state, link: peer.link as PeerLink };
     const { session } = peer;
     this.#send(peer, link, {
-      kind: "hello", protocol: PROTOCOL_VERSION, lineage: state.identity.lineage, incarnation: state.identity.incarnation,
+      kind: "hello", protocol: PROTOCOL_VERSION, lineage: state.identity.lineage, incarnation: state.identity.incarnation + session.disputes,
       epoch: session.epoch, lowestUnacknowledged: session.acknowledged + 1, nextSequence: session.nextSequence,
       peerLineage: session.peerLineage, peerEpoch: session.peerEpoch, mark: session.mark,
       window: this.#grant(peer), addresses: state.ownAddresses.slice(0, ADDRESSES_MAX),
@@ -461,10 +472,10 @@ export class PeerLinks {
 
   // ── one link a peer ──
 
-  /** Of two links both ends keep the one that the lower id dialled; of two dialled by one end, the newer. */
+  /** Of two links whose dials crossed both ends keep the one that the lower id dialled; else the newer. */
   #prefers(peer: Peer, old: PeerLink, newDialled: boolean): boolean {
     if (old.dialled === newDialled) return true;
-    if (this.#state.now - old.lastReceivedAt > STALE_LINK_NS) return true;
+    if (elapsedNs(this.#state.awake, old.openedAt) > CROSSING_NS) return true;
     const weAreLower = comparePeerIds(this.#state.identity.peer, peer.id) < 0;
     return newDialled === weAreLower;
   }

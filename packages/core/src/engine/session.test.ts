@@ -26,7 +26,7 @@ function session({ sent = 3, acknowledged = 1, mark = 2, met = true } = {}): Ses
 /** The Hello of a peer that agrees with `session()`, in all but what is given. */
 function hello(given: Partial<Hello> = {}): Hello {
   return {
-    kind: "hello", protocol: 1, lineage: THEIRS, incarnation: 1, epoch: 1, lowestUnacknowledged: 3, nextSequence: 3,
+    kind: "hello", protocol: 1, lineage: THEIRS, incarnation: 2, epoch: 1, lowestUnacknowledged: 3, nextSequence: 3,
     peerLineage: OURS, peerEpoch: 1, mark: 1, window: 100, addresses: [], ...given,
   };
 }
@@ -36,7 +36,8 @@ const summary = (verdict: HelloVerdict): unknown => {
     case "agreed": return { agreed: verdict.acknowledged.map(({ sequence }) => sequence) };
     case "restarted": return { restarted: verdict.lost.map(({ sequence }) => sequence), lineageChanged: verdict.lineageChanged };
     case "history-lost": return { lost: verdict.who };
-    case "behind": return "behind";
+    case "behind":
+    case "overtaken": return verdict.kind;
   }
 };
 
@@ -95,6 +96,10 @@ const cases: readonly [name: string, state: Parameters<typeof session>[0], given
   ["the peer ended its own epoch", {}, { epoch: 2, lowestUnacknowledged: 1, nextSequence: 1 }, { agreed: [] }],
   ["the peer ended both", {}, { epoch: 2, peerEpoch: 2, mark: 0, lowestUnacknowledged: 1, nextSequence: 1 }, { restarted: [2, 3], lineageChanged: false }],
   ["the peer remembers another history of ours", {}, { peerLineage: OTHER, peerEpoch: 4, mark: 9 }, "behind"],
+  ["S5: an older process of the peer, which agrees", {}, { incarnation: 1 }, "overtaken"],
+  ["S5: an older process of the peer, with an old memory", {}, { incarnation: 1, mark: 0, lowestUnacknowledged: 1, nextSequence: 1 }, "overtaken"],
+  ["a newer process of the peer", {}, { incarnation: 3 }, { agreed: [] }],
+  ["a newer process of the peer, with an old memory", {}, { incarnation: 3, mark: 0 }, { lost: "peer" }],
 ];
 for (const [name, state, given, expected] of cases) {
   test(`session: hello: ${name}`, () => {
@@ -102,7 +107,7 @@ for (const [name, state, given, expected] of cases) {
     const before = one.encode();
     const verdict = one.handleHello(hello(given), OURS, journal);
     assert.deepEqual(summary(verdict), expected);
-    if (verdict.kind === "history-lost" || verdict.kind === "behind") assert.deepEqual(one.encode(), before, "nothing has changed");
+    if (verdict.kind === "history-lost" || verdict.kind === "behind" || verdict.kind === "overtaken") assert.deepEqual(one.encode(), before, "nothing has changed");
   });
 }
 
@@ -114,6 +119,18 @@ test("session: S4, a stream that we ended never sends again, and the peer's old 
   assert.equal(one.handleHello(hello(), OURS, journal).kind, "behind");
   const next = hello({ epoch: 2, peerEpoch: 2, mark: 0, lowestUnacknowledged: 1, nextSequence: 1 });
   assert.equal(one.handleHello(next, OURS, journal).kind, "agreed");
+});
+
+test("session: S5, the highest incarnation is remembered, and begins again with another lineage", () => {
+  const one = session();
+  one.handleHello(hello({ incarnation: 9 }), OURS, journal);
+  assert.equal(one.handleHello(hello({ incarnation: 8 }), OURS, journal).kind, "overtaken");
+  assert.equal(one.handleHello(hello({ incarnation: 9 }), OURS, journal).kind, "agreed");
+  one.dispute(journal);
+  const again = Session.restore(PEER, one.encode(), one.outbox.map((entry) => [entry.key, entry.encode()]));
+  assert.deepEqual([again.peerIncarnation, again.disputes], [9, 1]);
+  one.handleHello(hello({ lineage: OTHER, incarnation: 1, ...strangers, lowestUnacknowledged: 1, nextSequence: 1 }), OURS, journal);
+  assert.equal(one.peerIncarnation, 1);
 });
 
 test("session: a restart begins an epoch that neither side has used", () => {

@@ -50,6 +50,8 @@ export type HelloVerdict =
   | { kind: "restarted"; lost: readonly OutboxEntry[]; lineageChanged: boolean; acknowledged: readonly OutboxEntry[] }
   /** The peer's own stream has not caught up with what we told it; its next Hello will. */
   | { kind: "behind" }
+  /** A newer process of the peer has spoken to us: from this one we take nothing, not even its word about its memory. */
+  | { kind: "overtaken" }
   | { kind: "history-lost"; who: "us" | "peer"; reason: string };
 
 /**
@@ -61,6 +63,7 @@ export type HelloVerdict =
  *   S2. The outbox holds exactly the unacknowledged sequences, in order.
  *   S3. `mark` only grows within (lineage, epoch), by one at a time.
  *   S4. An epoch of ours that was ended never sends again.
+ *   S5. Within the peer's lineage, `peerIncarnation` only grows, and nothing is taken from a lower one.
  */
 export class Session implements Row {
   readonly key: string;
@@ -81,6 +84,10 @@ export class Session implements Row {
   /** The epoch of the peer's stream that we follow; 0 = never met. After a block: the first one we would take. */
   peerEpoch = 0;
   mark = 0;
+  /** The highest incarnation in which the peer's lineage has spoken to us. */
+  peerIncarnation = 0;
+  /** How often the peer took us for overtaken although we own our store: added to the incarnation that we tell it (decision 10). */
+  disputes = 0;
 
   constructor(peer: PeerId) {
     this.peer = peer;
@@ -144,8 +151,24 @@ export class Session implements Row {
     journal.touch(this);
   }
 
-  /** Compares both ends' memories. Changes nothing when it says `history-lost`. */
+  /** Compares both ends' memories. Changes nothing when it says `history-lost` or `overtaken`. */
   handleHello(hello: Hello, ourLineage: Lineage, journal: Journal): HelloVerdict {
+    if (hello.lineage === this.peerLineage && hello.incarnation < this.peerIncarnation) return { kind: "overtaken" }; // S5
+    const verdict = this.#compare(hello, ourLineage, journal);
+    if (verdict.kind !== "history-lost" && hello.lineage === this.peerLineage && hello.incarnation > this.peerIncarnation) {
+      this.peerIncarnation = hello.incarnation;
+      journal.touch(this);
+    }
+    return verdict;
+  }
+
+  /** The peer took us for overtaken. Made durable before we speak again, so only the store's owner ever comes back with it. */
+  dispute(journal: Journal): void {
+    this.disputes++;
+    journal.touch(this);
+  }
+
+  #compare(hello: Hello, ourLineage: Lineage, journal: Journal): HelloVerdict {
     const met = this.peerLineage !== "";
     if (met && hello.lineage !== this.peerLineage) return this.#restart(hello, true, journal);
     // It remembers another history of ours: our Hello makes it start anew, and say so in a further one.
@@ -189,6 +212,7 @@ export class Session implements Row {
       this.peerLineage = "";
       this.peerEpoch = 0;
       this.mark = 0;
+      this.peerIncarnation = 0;
     }
     if (hello.epoch >= this.peerEpoch) this.#follow(hello, journal);
     this.peerWindow = hello.window;
@@ -216,7 +240,10 @@ export class Session implements Row {
   }
 
   encode(): Uint8Array {
-    return encodeValue([this.epoch, this.nextSequence, this.acknowledged, this.peerWindow, this.peerLineage, this.peerEpoch, this.mark]);
+    return encodeValue([
+      this.epoch, this.nextSequence, this.acknowledged, this.peerWindow, this.peerLineage, this.peerEpoch, this.mark,
+      this.peerIncarnation, this.disputes,
+    ]);
   }
 
   /** Rebuilds a session from its row and its outbox' rows. Throws SNAPSHOT_INVALID. */
@@ -230,6 +257,8 @@ export class Session implements Row {
     session.peerLineage = reader.text() as Lineage | "";
     session.peerEpoch = reader.whole();
     session.mark = reader.whole();
+    session.peerIncarnation = reader.whole();
+    session.disputes = reader.whole();
     reader.end();
     session.persisted = true;
     for (const [key, row] of outbox) {

@@ -26,7 +26,7 @@ const NAMES: { readonly [part: string]: readonly [fields: readonly string[], bod
   "backoff table": [["peer", "cooldown"], null],
   "round trips peer": [["of", "peer"], ["counts", "sites"]],
   "round trips priors": [["of"], ["priors"]],
-  sessions: [["peer"], ["epoch", "nextSequence", "acknowledged", "window", "peerLineage", "peerEpoch", "mark"]],
+  sessions: [["peer"], ["epoch", "nextSequence", "acknowledged", "window", "peerLineage", "peerEpoch", "mark", "peerIncarnation", "disputes"]],
   outbox: [["envelope"], ["deadline", "sealed"]],
   identity: [["peer", "lineage", "incarnation", "nextCommand", "nextExecution", "generator", "fence"], null],
   clock: [["now", "pausedNs", "wallMs", "position"], null],

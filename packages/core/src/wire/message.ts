@@ -14,7 +14,7 @@ export interface Hello {
   readonly kind: "hello";
   readonly protocol: number;
   readonly lineage: Lineage;
-  /** Starts of this node so far. */
+  /** Higher in every process of the lineage than in those before it: starts so far, and refusals as overtaken by this peer. */
   readonly incarnation: number;
   /** Epoch of the sender's own stream to the receiver. */
   readonly epoch: number;
@@ -133,6 +133,6 @@ export interface BackoffNotice {
 /** The last message on a link that is closed on purpose. */
 export interface Goodbye {
   readonly kind: "goodbye";
-  /** Stable: `shutdown`, `duplicate-link`, `denied`, `history-lost`, `malformed`, `stale`. */
+  /** Stable: `shutdown`, `duplicate-link`, `denied`, `history-lost`, `malformed`, `stale`, `overtaken`. */
   readonly code: string;
 }
