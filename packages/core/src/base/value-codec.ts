@@ -1,13 +1,14 @@
-import { encodeInto, Token, tokensToObject, Type } from "cborg";
+import { encodeInto, Token, Type } from "cborg";
 import { RuntimeError } from "./errors.ts";
-import { decodeUtf8, utf8Length } from "./utf8.ts";
-import { ValueTokenizer } from "./value-tokenizer.ts";
+import { utf8Length } from "./utf8.ts";
+import { ValueDecoder } from "./value-decoder.ts";
 import { VALUE_BYTES_MAX, VALUE_DEPTH_MAX } from "./value.ts";
 import type { Value } from "./value.ts";
 
 /**
  * Values as deterministic CBOR (RFC 8949 §4.2.1): one value, one sequence of bytes, on every node and for ever, so
- * that encodings can be hashed and compared. `cborg` does the encoding; this file adds what a runtime needs around it:
+ * that encodings can be hashed and compared. `cborg` does the encoding and `value-decoder.ts` the decoding; this file adds what
+ * a runtime needs around it:
  *
  *   V1. A value that encodes decodes to the same value; bytes that decode encode to the same bytes.
  *   V2. A number stays a number and a bigint a bigint: bigints are always bignums (tags 2 and 3), also small ones,
@@ -32,19 +33,6 @@ const scratch = new Uint8Array(SCRATCH_BYTES);
  */
 const ENCODE_OPTIONS = { typeEncoders: { bigint: bignumTokens } };
 
-const DECODE_OPTIONS = {
-  strict: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowInfinity: false,
-  allowNaN: false,
-  allowBigInt: false,
-  tags: {
-    2: (content: () => unknown) => bignumFromBytes(content() as Uint8Array),
-    3: (content: () => unknown) => -1n - bignumFromBytes(content() as Uint8Array),
-  },
-};
-
 /**
  * Encodes a value into fresh bytes.
  *
@@ -66,15 +54,15 @@ export function encodeValue(value: Value, limit: number = VALUE_BYTES_MAX): Uint
  */
 export function decodeValue(bytes: Uint8Array): Value {
   if (bytes.length === 0 || bytes.length > VALUE_BYTES_MAX) throw malformed(`a value of ${bytes.length} bytes`);
-  const tokenizer = new ValueTokenizer(plain(bytes), DECODE_OPTIONS);
+  const decoder = new ValueDecoder(plain(bytes));
   let value: Value;
   try {
-    value = tokensToObject(tokenizer, DECODE_OPTIONS);
+    value = decoder.read();
   } catch (error) {
-    // cborg throws bare Errors, and nothing but the bytes can make it throw.
+    // Nothing but the bytes can make it throw.
     throw malformed(error instanceof Error ? error.message : String(error));
   }
-  if (!tokenizer.done()) throw malformed(`${bytes.length - tokenizer.pos()} bytes behind the value`);
+  if (!decoder.done()) throw malformed(`${bytes.length - decoder.pos()} bytes behind the value`);
   return value;
 }
 
@@ -204,24 +192,8 @@ function bignumTokens(value: bigint): Token[] {
   return [new Token(Type.tag, value < 0n ? 3 : 2), new Token(Type.bytes, bytes)];
 }
 
-/** Through hexadecimal text, which V8 converts in linear time; shifting in byte after byte takes quadratic time. */
-function bignumFromBytes(bytes: Uint8Array): bigint {
-  if (bytes.length === 0) return 0n;
-  if (bytes[0] === 0) throw new Error("a bignum with a leading zero");
-  const digits = new Uint8Array(2 * bytes.length);
-  for (let i = 0; i < bytes.length; i++) {
-    digits[2 * i] = digitCode(bytes[i]! >> 4);
-    digits[2 * i + 1] = digitCode(bytes[i]! & 15);
-  }
-  return BigInt(`0x${decodeUtf8(digits)}`);
-}
-
 function digitValue(code: number): number {
   return code < 0x3a ? code - 0x30 : code - 0x57;
-}
-
-function digitCode(value: number): number {
-  return value < 10 ? value + 0x30 : value + 0x57;
 }
 
 /** Sees through subclasses such as Node's Buffer, whose `slice` makes views. */
