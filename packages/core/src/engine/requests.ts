@@ -139,18 +139,23 @@ export class Requests implements StreamListener {
   streamLost(peer: Peer, _entries: readonly OutboxEntry[], reason: string): void {
     const state = this.#state;
     peer.queue.length = 0;
-    for (const command of [...state.commands.values()]) {
+    // First everything that was on that stream ends. A failure may make others be given up, and answer whoever asked for
+    // them: none of that may cancel, or reply, in the stream that begins now.
+    const lost: Command[] = [];
+    for (const command of state.commands.values()) {
       const attempt = command.kind === "request" ? command.attempts.find((one) => one.peer === peer.id) : undefined;
+      if (attempt !== undefined && this.#endAttempt(command, attempt, reason)) lost.push(command);
+    }
+    this.#listener.callerLost(peer.id);
+    for (const command of lost) {
       const execution = state.executions.get(command.execution);
-      if (attempt === undefined || execution === undefined) continue;
+      if (command.ended || execution === undefined) continue;
       const operation = execution.program.operations[command.operation] as CallOperation;
-      this.#endAttempt(command, attempt, reason);
       if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation)) continue;
       this.cancel(command);
       const failure = { code: "OUTCOME_UNKNOWN", message: `The call may or may not have run: ${reason}.`, at: [], details: { peer: peer.id } };
       this.#listener.requestFailed(command, failure);
     }
-    this.#listener.callerLost(peer.id);
   }
 
   /** Gives up a request: every attempt that may have reached its peer is cancelled there, durably. */
