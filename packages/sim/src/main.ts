@@ -1,92 +1,159 @@
-/**
- * `npm run sim -- --seeds N [--from S]` runs seeds, each twice; `npm run sim -- --seed S [--lines N]` replays one and prints
- * the end of its trace; `npm run sim -- --everywhere SEED` crashes once at every seam of a small world; `npm run sim -- mutants`
- * proves that the checkers notice. Exit status 1 for a violation or a mutant that got away, 2 for wrong arguments.
- */
+import { writeFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { printMutants } from "./mutants/print-mutants.ts";
 import { faultsOf } from "./plan/plan.ts";
-import { catchMutant, MUTANT_SEEDS, MUTANTS } from "./mutants/mutants.ts";
-import { crashAtEverySeam, type RunResult, runSeed, runSeedTwice } from "./run/run-seed.ts";
+import { addReports, type BatchReport, type Failure, runBatch } from "./run/batch.ts";
+import { type Case, caseOfSeed, parseCase, runCase } from "./run/case.ts";
+import { crashAtEverySeam, type RunResult } from "./run/run-seed.ts";
+import { Shrinker } from "./run/shrink.ts";
+import { drawSpaceTime } from "./story/space-time.ts";
+import { Story } from "./story/story.ts";
 
-const USAGE = "usage: npm run sim -- --seeds N [--from S] | --seed S [--lines N] | --everywhere SEED | mutants";
-const LINES = 60;
+const USAGE = `usage: npm run sim -- …
+  --seeds N [--from S] [--jobs J] [--progress FILE]   seeds S to S + N − 1, each twice; goes on where FILE left off
+  --seed S [--mutant NAME] [--lines N] [--shrink]     one seed again: the end of its trace, and what was violated
+  --case FILE [--lines N] [--shrink]                  a stored case again
+  --everywhere S                                      a small world, with a crash at its first seam, its second, …
+  mutants                                             the runtime with one promise broken each: what notices
+Failures, and what --shrink makes of them, are stored in sim-failures/. Exit status: 1 a violation or a mutant that got
+away, 2 wrong arguments, 130 stopped.`;
+
+const OPTIONS = {
+  seeds: { type: "string" }, from: { type: "string", default: "1" }, jobs: { type: "string" }, progress: { type: "string" },
+  seed: { type: "string" }, mutant: { type: "string" }, case: { type: "string" }, lines: { type: "string", default: "60" },
+  shrink: { type: "boolean", default: false }, everywhere: { type: "string" }, help: { type: "boolean", short: "h", default: false },
+} as const;
+
+const FAILURES = "sim-failures";
+/** Stored failures of one batch. */
+const STORED_MAX = 10;
+const SHRINK_MS_MAX = 60_000;
+const SAVE_EVERY_MS = 2000;
+
+class UsageError extends Error {}
+
+/** Exit status. */
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  const { seeds, seed, everywhere, help } = values;
+  const ways = [seeds, seed, values.case, everywhere, help || undefined, positionals[0]].filter((way) => way !== undefined);
+  if (ways.length !== 1 || positionals.length > 1 || (positionals.length === 1 && positionals[0] !== "mutants")) throw new UsageError("say one thing to do");
+  if (help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (seeds !== undefined) return runSeeds({ from: whole(values.from), count: whole(seeds), jobs: values.jobs === undefined ? undefined : whole(values.jobs), progress: values.progress });
+  if (everywhere !== undefined) return crashEverywhere(whole(everywhere));
+  if (positionals.length === 1) return printMutants() ? 0 : 1;
+  const given = seed === undefined ? runCase(parseCase(readFileSync(values.case as string, "utf8"))) : caseOfSeed(whole(seed), values.mutant ?? null);
+  return replay(given, { lines: whole(values.lines), shrinks: values.shrink, name: seed === undefined ? "case" : `seed-${seed}${values.mutant === undefined ? "" : `-${values.mutant}`}` });
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`not a whole number: ${text}`);
+  return Number(text);
+}
 
 function describe({ plan, events, virtualNs, hash }: RunResult): string {
-  const faults = faultsOf(plan);
-  return `${plan.nodes} nodes, ${plan.requests.length} requests, ${events} events in ${(virtualNs / 1e9).toFixed(1)} s; ${faults.join(", ") || "no faults"}; trace ${hash}`;
+  return `${plan.nodes} nodes, ${plan.requests.length} requests, ${events} events in ${(virtualNs / 1e9).toFixed(1)} s; ${faultsOf(plan).join(", ") || "no faults"}; trace ${hash}`;
 }
 
-function replay(seed: number, lines: number): boolean {
-  const run = runSeed(seed);
+// ── one run ──
+
+function replay(given: { case: Case; run: RunResult }, { lines, shrinks, name }: { lines: number; shrinks: boolean; name: string }): number {
+  const { run } = given;
   for (const line of run.end(lines)) console.log(line);
-  console.log(`\nseed ${seed}: ${describe(run)}`);
-  if (run.violation === undefined) console.log("no promise was broken");
-  else console.log(`VIOLATION of ${run.violation.rule}: ${run.violation.message}`);
-  if (run.violation?.cause !== undefined) console.log(run.violation.cause);
-  return run.violation === undefined;
-}
-
-function runSeeds(from: number, count: number): boolean {
-  const started = performance.now();
-  const labels = new Set<string>();
-  const failed: number[] = [];
-  let events = 0;
-  let virtualNs = 0;
-  for (let seed = from; seed < from + count; seed++) {
-    const run = runSeedTwice(seed);
-    events += 2 * run.events;
-    virtualNs += 2 * run.virtualNs;
-    for (const label of run.labels) labels.add(label);
-    if (run.violation === undefined) continue;
-    failed.push(seed);
-    console.log(`seed ${seed}: ${run.violation.rule}: ${run.violation.message}\n  ${describe(run)}`);
+  console.log(`\n${describe(run)}`);
+  if (run.violation === undefined) {
+    console.log("no promise was broken");
+    return 0;
   }
-  const seconds = (performance.now() - started) / 1000;
-  console.log(`${count} seeds from ${from}, each twice: ${failed.length === 0 ? "no violation" : `violations in ${failed.join(", ")}`}`);
-  console.log(`${seconds.toFixed(1)} s, ${(count / seconds).toFixed(1)} seeds/s, ${Math.round(events / seconds)} events/s, ${Math.round(virtualNs / 1e9 / seconds)} × real time`);
-  console.log(`reached: ${[...labels].sort().join(", ")}`);
-  return failed.length === 0;
+  console.log(`VIOLATION of ${run.violation.rule}: ${run.violation.message}`);
+  if (run.violation.cause !== undefined) console.log(run.violation.cause);
+  if (shrinks) shrink(given.case, name);
+  return 1;
 }
 
-function crashEverywhere(seed: number): boolean {
+function shrink(failing: Case, name: string): void {
+  const shrinker = new Shrinker(failing, { budgetMs: SHRINK_MS_MAX, progress: (text) => console.log(`  ${text}`) });
+  const smallest = shrinker.shrink();
+  const story = new Story();
+  const { run } = runCase(smallest, { story });
+  console.log(`\nThe smallest case found (${shrinker.runs} runs): ${describe(run)}`);
+  for (const { atNs, ...trouble } of smallest.plan.troubles) console.log(`  at ${(atNs / 1e6).toFixed(3)} ms: ${JSON.stringify(trouble)}`);
+  for (const [place, turns] of Object.entries(smallest.choices)) console.log(`  ${place}: ${JSON.stringify(turns)}`);
+  const violation = `${run.violation?.rule}: ${run.violation?.message}`;
+  console.log(`  ${violation}`);
+  const stem = store(name, smallest);
+  writeFileSync(`${stem}.svg`, drawSpaceTime(story, { nodes: smallest.plan.nodes, title: describe(run), violation }));
+  console.log(`stored as ${stem}.json, drawn as ${stem}.svg`);
+}
+
+function store(name: string, failing: Case): string {
+  mkdirSync(FAILURES, { recursive: true });
+  const stem = join(FAILURES, name);
+  writeFileSync(`${stem}.json`, `${JSON.stringify(failing, null, 1)}\n`);
+  return stem;
+}
+
+// ── many runs ──
+
+interface SeedsWanted {
+  readonly from: number;
+  readonly count: number;
+  readonly jobs: number | undefined;
+  readonly progress: string | undefined;
+}
+
+async function runSeeds({ from, count, jobs, progress }: SeedsWanted): Promise<number> {
+  const before = progress !== undefined && existsSync(progress) ? (JSON.parse(readFileSync(progress, "utf8")) as BatchReport) : undefined;
+  if (before !== undefined && before.from !== from) throw new UsageError(`${progress} holds seeds from ${before.from} on`);
+  const started = performance.now();
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  process.once("SIGTERM", () => stop.abort());
+  let savedAt = started;
+  let told = 0;
+  const whole = (now: BatchReport): BatchReport => (before === undefined ? now : addReports(before, now));
+  const save = (now: BatchReport): void => {
+    if (progress !== undefined) writeFileSync(progress, JSON.stringify(whole(now)));
+  };
+  const done = await runBatch({
+    from: before?.to ?? from, to: from + count, jobs, signal: stop.signal,
+    progress: (now) => {
+      for (const failure of now.failures.slice(told)) tell(failure, told++ < STORED_MAX);
+      if (performance.now() - savedAt < SAVE_EVERY_MS) return;
+      savedAt = performance.now();
+      save(now);
+    },
+  });
+  save(done);
+  const seconds = (performance.now() - started) / 1000;
+  const { to, labels, failures } = whole(done);
+  const now = done.to - done.from;
+  console.log(`${to - from} seeds from ${from}, each twice: ${failures.length === 0 ? "no violation" : `violations in ${failures.map(({ seed }) => seed).join(", ")}`}`);
+  console.log(`${now} of them now, in ${seconds.toFixed(1)} s: ${(now / seconds).toFixed(1)} seeds/s, ${Math.round(done.events / seconds)} events/s, ${Math.round(done.virtualNs / 1e9 / seconds)} × real time`);
+  console.log(`reached: ${labels.join(", ")}`);
+  if (stop.signal.aborted) return 130;
+  return failures.length === 0 ? 0 : 1;
+}
+
+function tell({ seed, rule, message, case: failing }: Failure, isStored: boolean): void {
+  console.log(`seed ${seed}: ${rule}: ${message}${isStored ? `\n  stored as ${store(`seed-${seed}`, failing)}.json; smaller: npm run sim -- --seed ${seed} --shrink` : ""}`);
+}
+
+function crashEverywhere(seed: number): number {
   const { seams, violations } = crashAtEverySeam(seed);
   for (const { seam, violation } of violations) console.log(`seam ${seam}: ${violation.rule}: ${violation.message}`);
   console.log(`${seams} seams, a crash at each: ${violations.length === 0 ? "no violation" : `${violations.length} violations`}`);
-  return violations.length === 0;
+  return violations.length === 0 ? 0 : 1;
 }
 
-function runMutants(): boolean {
-  let away = 0;
-  for (const mutant of MUTANTS) {
-    const caught = catchMutant(mutant);
-    if (caught === undefined) away++;
-    // What the gate's own checker sees at once must also show in the end.
-    const blind = caught?.run.violation?.rule === "commit-before-release" ? catchMutant(mutant, { gateUnwatched: true }) : undefined;
-    const seen = blind === undefined ? "" : `; by its effects: seed ${blind.seed}, ${blind.run.violation?.rule}`;
-    const by = caught === undefined ? `NOT CAUGHT in ${MUTANT_SEEDS} seeds` : `seed ${String(caught.seed).padStart(3)}  ${caught.run.violation?.rule}`;
-    console.log(`${mutant.name.padEnd(26)} ${`${by}${seen}`.padEnd(84)} ${mutant.does}`);
-  }
-  console.log(`${MUTANTS.length - away} of ${MUTANTS.length} mutants caught`);
-  return away === 0;
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const isUsage = error instanceof UsageError || (error instanceof TypeError && "code" in error);
+  console.error(isUsage ? `${error.message}\n${USAGE}` : error);
+  process.exitCode = isUsage ? 2 : 1;
 }
-
-function run(): boolean | undefined {
-  const options = { seeds: { type: "string" }, from: { type: "string" }, seed: { type: "string" }, lines: { type: "string" }, everywhere: { type: "string" } } as const;
-  try {
-    const { values, positionals } = parseArgs({ options, allowPositionals: true });
-    const whole = (text: string | undefined, otherwise: number): number => (text === undefined ? otherwise : /^\d{1,15}$/.test(text) ? Number(text) : NaN);
-    const [seeds, from, seed, lines] = [whole(values.seeds, 0), whole(values.from, 1), whole(values.seed, 0), whole(values.lines, LINES)];
-    if ([seeds, from, seed, lines].some(Number.isNaN)) return undefined;
-    if (positionals[0] === "mutants" && positionals.length === 1) return runMutants();
-    if (positionals.length > 0) return undefined;
-    if (values.everywhere !== undefined) return Number.isNaN(whole(values.everywhere, 0)) ? undefined : crashEverywhere(whole(values.everywhere, 0));
-    if (values.seed !== undefined) return replay(seed, lines);
-    return values.seeds === undefined ? undefined : runSeeds(from, seeds);
-  } catch {
-    return undefined;
-  }
-}
-
-const held = run();
-if (held === undefined) console.error(USAGE);
-process.exitCode = held === undefined ? 2 : held ? 0 : 1;

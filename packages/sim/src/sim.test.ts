@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { believeEveryMemory, catchMutant, MUTANT_SEEDS, MUTANTS, patchSessions } from "./mutants/mutants.ts";
+import { catchMutant, MUTANT_SEEDS, MUTANTS } from "./mutants/mutants.ts";
 import { restoreOldBackup } from "./run/old-backup.ts";
-import { Violation } from "./violation.ts";
-import type { Flaws } from "./world/world.ts";
+import { crashTwice } from "./run/crash-twice.ts";
 import { crashAtEverySeam, runSeed, runSeedTwice } from "./run/run-seed.ts";
 
 /** How many seeds; `HOLDFAST_SIM_SEEDS=5000` for a long night. */
@@ -13,9 +12,18 @@ const TWICE = Math.ceil(SEEDS / 10);
 
 /** Rare branches: a batch that did not reach them has proved little. */
 const SOMETIMES = [
-  "crash claimed", "crash loaded", "crash restored", "crash polled", "crash appended", "crash written", "crash durable",
+  "crash claiming", "crash claimed", "crash loaded", "crash restored", "crash polled", "crash appended", "crash writing", "crash written", "crash durable",
   "crash committed", "crash released", "a zombie was fenced", "an fsync failed", "work went on after a restart", "work was done more than once outside",
+  "stall", "clog", "half-open", "an envelope was lost", "a link ended inside a frame", "a writer was held back", "a link that nobody reads was given up",
   "partition: split", "partition: isolate", "partition: one-way", "a wall clock was set",
+  "a clock stood still", "a wall clock went back while its machine was down", "a write found the disk full", "a start found the disk full", "an fsync took seconds",
+  "a bit flipped", "damage was detected",
+  "a gate was closed", "a request waited for a window", "a life was lived again",
+  "chain ended by DEADLINE", "hasty ended by DEADLINE", "host work was aborted", "a request was sent with no time left",
+  "a cancel won", "a cancel came too late", "an approval was taken", "an approval came too late",
+  "a chain of two editions", "work of an older edition went on", "a process was asked to stop",
+  "a blocklist changed", "an allowlist changed", "peer-blocked", "a denied peer was told goodbye", "chain ended by DENIED", "chain ended by OUTCOME_UNKNOWN",
+  "a snapshot was taken of a node at work", "a machine was restored from a current snapshot",
   "peer-down", "peer-up", "site-suspect", "pause-recognised", "address-unknown",
 ];
 
@@ -35,16 +43,16 @@ test("sim: a crash at each seam of a small world breaks no promise", () => {
   assert.deepEqual(violations.map(({ seam, violation }) => `seam ${seam}: ${violation.rule}: ${violation.message}`), []);
 });
 
-test("sim: a machine that is restored from an old backup is noticed by every peer that knows more", () => {
-  const results = Array.from({ length: 20 }, (_, at) => restoreOldBackup(at + 1));
-  assert.ok(results.filter(({ detected }) => detected).length > 10, "most backups were older than what peers had seen");
+test("sim: a second crash while the first is being recovered from breaks no promise", () => {
+  const { pairs, violations } = crashTwice(1, { every: 8 });
+  assert.ok(pairs > 200, `${pairs} pairs of seams`);
+  assert.deepEqual(violations.map(({ seam, again, violation }) => `seam ${seam} + ${again}: ${violation.rule}: ${violation.message}`), []);
 });
 
-test("sim: a detector that sees no lost history is noticed", () => {
-  const blind: Flaws = { patch: patchSessions(believeEveryMemory) };
-  assert.throws(() => {
-    for (let seed = 1; seed <= 20; seed++) restoreOldBackup(seed, blind);
-  }, (error) => error instanceof Violation && error.rule === "honest-peers");
+test("sim: a machine that is restored from an old backup is noticed by every peer that knows more", () => {
+  const results = Array.from({ length: 20 }, (_, at) => restoreOldBackup(at + 1));
+  assert.ok(results.filter(({ detected }) => detected).length >= 5, "backups were older than what peers had seen");
+  assert.ok(results.filter(({ detected }) => !detected).length >= 3, "and others were not");
 });
 
 for (const mutant of MUTANTS) {

@@ -14,6 +14,26 @@ export type Rule =
   | "one-writer"
   /** The stored rows fold into another state than the live one. */
   | "fold"
+  /** A start was given other rows than had become durable. */
+  | "load"
+  /** The same inputs gave other commits or other effects. */
+  | "replay"
+  /** An operation, a command or a place in the frontier was lost, or is left behind. */
+  | "conservation"
+  /** A table, an outbox or a window has grown beyond its bound. */
+  | "bounds"
+  /** Something is pending, and nothing drives it. */
+  | "driver"
+  /** A peer in cooldown was asked for something new. */
+  | "gate"
+  /** A peer that policy denies was dialled, sent something, or listened to. */
+  | "denied-never-contacted"
+  /** Work got more time than it was given, or ran without any. */
+  | "deadline"
+  /** An execution ran another version of its program than the one it began with, or not the newest. */
+  | "edition"
+  /** A snapshot is not the state that it was taken of. */
+  | "snapshot"
   /** In a calm world something did not end. */
   | "progress"
   /** Everything ended, and something is left over. */

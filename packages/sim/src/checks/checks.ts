@@ -1,22 +1,40 @@
-import { type BusEvent, type Commit, type ExecutionId, foldDifferences, ROW } from "@holdfast/core";
-import { require, Violation } from "../violation.ts";
+import { type BusEvent, type Commit, type Encoded, type ExecutionId, ROW } from "@holdfast/core";
+import { require, type Rule } from "../violation.ts";
 import type { Owner } from "../world/log-disk.ts";
 import type { Machine } from "../world/machine.ts";
 import type { Process } from "../world/process.ts";
 import type { World } from "../world/world.ts";
-import { jobValue } from "../world/outside.ts";
 import type { Dice } from "../choice/dice.ts";
-import { checkOutcome } from "../workload/client.ts";
+import { checkEffects } from "../workload/effects.ts";
+import { checkOutcome } from "../workload/outcome.ts";
+import { checkBounds } from "./bounds.ts";
+import { checkConservation } from "./conservation.ts";
+import { checkDrivers } from "./drivers.ts";
+import { LifeWatch } from "./life-watch.ts";
+import { sameBytes } from "./same-bytes.ts";
 import { SessionWatch } from "./session-watch.ts";
 
-/** One commit in so many is compared with the live state in full. */
-const FOLD_ODDS = 0.01;
-/** And one death in so many. */
+/** After one commit in so many what is stored is restored, and compared with the live state. */
+const FOLD_ODDS = 0.005;
+/** And where a process dies: besides, all its rows are compared then. */
 const FOLD_AT_DEATH_ODDS = 0.25;
+/** One life in so many is lived again. */
+const REPLAY_ODDS = 0.1;
+/** Of the moments in which a process has nothing to do, one in so many is looked at. */
+const IDLE_EVERY = 4;
 /** What honest nodes never have to say of each other. */
 const ALARMS: ReadonlySet<string> = new Set(["history-lost", "lineage-changed", "envelope-refused", "peer-blocked"]);
 /** Rows of work that has ended. */
 const WORK_ROWS = [ROW.execution, ROW.command, ROW.slot, ROW.outbox, ROW.program];
+
+/** What of a machine is durable, told by its disk commit by commit. */
+interface Durable {
+  readonly fence: number;
+  readonly position: number;
+  /** Engine time when that commit was taken. */
+  readonly now: number;
+  readonly rows: Map<string, Uint8Array>;
+}
 
 /**
  * What is checked, from outside the nodes: nothing here asks a node whether it is right, only what it did, what its disk
@@ -29,11 +47,19 @@ export class Checks {
   /** How often a history was found lost, once that is what must happen. */
   lostHistories = 0;
   #expectsLoss = false;
-  readonly #last = new Map<Machine, { fence: number; position: number }>();
+  readonly #last = new Map<Machine, Durable>();
+  readonly #lives = new Map<Owner, LifeWatch>();
+  #idle = 0;
 
   constructor(world: World) {
     this.#world = world;
     this.#dice = world.dice("checks");
+  }
+
+  /** Somebody has put rows in the place of those that became durable, with the same meaning. */
+  replaced({ disk, name }: Machine): void {
+    const [machine, last] = [...this.#last].find(([one]) => one.name === name) ?? [];
+    if (machine !== undefined && last !== undefined) this.#last.set(machine, { ...last, rows: new Map(disk.rows) });
   }
 
   /** From here on somebody's memory is older than what it told: nothing of that is monotone, and it must be noticed. */
@@ -41,33 +67,75 @@ export class Checks {
     this.#expectsLoss = true;
   }
 
+  /** A process is about to start from these rows. */
+  given({ machine, owner, name }: Process, rows: readonly Encoded[]): void {
+    if (this.#expectsLoss) this.#last.set(machine, { fence: owner.fence, position: 0, now: 0, rows: new Map(rows) });
+    else if (this.#watches("load")) {
+      const differing = differences(this.#last.get(machine)?.rows ?? new Map(), new Map(rows));
+      require(differing.length === 0, "load", () => `${name} is given other rows than became durable: ${differing.join(", ")}`);
+    }
+  }
+
+  /** A process has an engine, fresh or restored from these rows; nothing has gone into it yet. */
+  began(process: Process, rows: readonly Encoded[] | undefined): void {
+    const { machine, owner, engine, name } = process;
+    const from = this.#last.get(machine)?.now ?? 0;
+    require(engine.state.now >= from, "monotone", () => `${name} begins at ${engine.state.now}, and ${from} was durable`);
+    const { patch, replayed = patch === undefined } = this.#world.flaws;
+    const recorded = replayed && this.#watches("replay") && this.#dice.chance("replay", REPLAY_ODDS);
+    this.#lives.set(owner, new LifeWatch(process, rows, { recorded, gate: this.#watches("gate") }));
+  }
+
   /** An effect leaves that has seen the state of that position. */
   released(process: Process, kind: string, needed: number): void {
-    if (this.#world.flaws.gateUnwatched === true) return;
+    if (!this.#watches("commit-before-release")) return;
     require(process.owner.durable >= needed, "commit-before-release", () => {
       return `${process.name} let a ${kind} of position ${needed} out, and ${process.owner.durable} is durable`;
     });
   }
 
+  /** A process hands out a commit, between two turns. */
+  taken(process: Process, commit: Commit): void {
+    this.#life(process).taken(commit, this.#watches("fold"));
+    this.#checkTables(process);
+    if (this.#watches("fold") && this.#dice.chance("fold", FOLD_ODDS)) this.#life(process).fold.compareRestored();
+  }
+
   /** A commit reached the platter. */
   durable(machine: Machine, commit: Commit, owner: Owner): void {
+    const last = this.#last.get(machine) ?? { fence: 0, position: 0, now: 0, rows: new Map() };
+    const now = this.#lives.get(owner)?.nowAt(commit.position) ?? last.now;
+    for (const key of commit.deletes) last.rows.delete(key);
+    for (const [key, bytes] of commit.puts) last.rows.set(key, bytes);
+    this.#last.set(machine, { fence: owner.fence, position: commit.position, now, rows: last.rows });
     if (this.#expectsLoss) return;
-    const last = this.#last.get(machine) ?? { fence: 0, position: 0 };
     require(owner.fence >= last.fence, "one-writer", () => `${machine.name}: fence ${owner.fence} wrote after ${last.fence}`);
     require(commit.position > last.position, "monotone", () => `${machine.name}: position ${commit.position} after ${last.position}`);
-    this.#last.set(machine, { fence: owner.fence, position: commit.position });
+    require(now >= last.now, "monotone", () => `${machine.name}: engine time ${now} after ${last.now}`);
     for (const [key, bytes] of commit.puts) {
-      if (key.startsWith(ROW.session)) this.sessions.stored(machine, key.slice(ROW.session.length), bytes);
+      if (!key.startsWith(ROW.session)) continue;
+      this.sessions.stored(machine, key.slice(ROW.session.length), bytes);
+      this.#world.policies.stored(machine, owner, key.slice(ROW.session.length), bytes);
     }
   }
 
   /** A process believes that all it committed is durable. */
-  committed(process: Process): void {
-    if (this.#dice.chance("fold", FOLD_ODDS)) this.#fold(process);
+  committed({ name, owner, driver }: Process): void {
+    if (!this.#watches("commit-before-release")) return;
+    require(owner.durable >= driver.position, "commit-before-release", () => `${name} takes ${driver.position} for durable, and ${owner.durable} is`);
+  }
+
+  /** A process has nothing to do, and nothing on its way to its disk. */
+  idle(process: Process): void {
+    if (this.#idle++ % IDLE_EVERY > 0 || !this.#watches("driver")) return;
+    checkDrivers(process);
+    const { peers, parkedGates } = process.engine.state;
+    if (parkedGates.size > 0) this.#world.reached("a gate was closed");
+    for (const { queue } of peers.values()) if (queue.length > 0) this.#world.reached("a request waited for a window");
   }
 
   dying(process: Process): void {
-    if (process.running && process.owner.durable === process.driver.position && this.#dice.chance("fold at death", FOLD_AT_DEATH_ODDS)) this.#fold(process);
+    if (process.running) this.#look(process);
   }
 
   /** A process has taken over what the disk held: is everything still there that somebody was told of? */
@@ -81,6 +149,7 @@ export class Checks {
       const known = ended !== undefined || (!request.finished && executions.has(request.id as ExecutionId));
       require(known || !request.acknowledged, "acknowledged-survives", () => `${name} forgot ${request.id}`);
     }
+    this.#world.editions.started(process);
     if (process.incarnation > 1 && executions.size > 0) this.#world.reached("work went on after a restart");
   }
 
@@ -90,7 +159,8 @@ export class Checks {
     if (this.#expectsLoss) return void (event === "history-lost" && this.lostHistories++);
     const excused = event === "history-lost" && this.#isZombiesMemory(process, peer);
     if (excused) return world.reached("a zombie's memory was taken for a lost history");
-    require(!ALARMS.has(event), "honest-peers", () => `${process.name} says ${event} of ${peer}: ${JSON.stringify(details)}`);
+    const denied = event === "peer-blocked" && world.policies.mayDeny(process, world.machines.findIndex(({ id }) => id === peer));
+    require(denied || !ALARMS.has(event), "honest-peers", () => `${process.name} says ${event} of ${peer}: ${JSON.stringify(details)}`);
     world.reached(event);
   }
 
@@ -115,6 +185,8 @@ export class Checks {
         if (session.outbox.length > 0) return `${name} has ${session.outbox.length} envelopes for ${peer}, not acknowledged`;
       }
       if (!process.driver.isIdle) return `${name} is not idle`;
+      const unanswered = machine.client.pending();
+      if (unanswered !== undefined) return `${name}: ${unanswered}`;
     }
     return undefined;
   }
@@ -123,41 +195,7 @@ export class Checks {
     const pending = this.pending();
     require(pending === undefined, "progress", () => `it is calm, and ${pending}`);
     for (const machine of this.#world.machines) this.#restOf(machine);
-    this.#counts();
-  }
-
-  /** Every request counted once by everybody on its path, and nothing else was counted. */
-  #counts(): void {
-    const { machines, requests, outside } = this.#world;
-    const expected = machines.map(() => 0);
-    for (const { id, path, items } of requests) {
-      for (const at of path) {
-        const machine = machines[at] as Machine;
-        const count = machine.process?.engine.state.cells.table("counts").get(id);
-        require(count === 1, "effect-once", () => `${machine.name} counted ${id} ${String(count ?? 0)} times`);
-        (expected[at] as number)++;
-      }
-      for (const item of items.length > 0 ? items : [id]) {
-        require((outside.asked.get(item) ?? 0) > 0, "effect-once", () => `the work of ${item} was never done`);
-        if ((outside.asked.get(item) ?? 0) > 1) this.#world.reached("work was done more than once outside");
-      }
-    }
-    for (const machine of machines) this.#sums(machine);
-    for (const { process, index, name } of machines) {
-      const size = process?.engine.state.cells.table("counts").size;
-      require(size === expected[index], "effect-once", () => `${name} counted ${size} requests, of ${expected[index]}`);
-    }
-  }
-
-  /** Every item of a map was added up once, however many attempts at it there were. */
-  #sums({ client, process, name }: Machine): void {
-    const sums = process?.engine.state.cells.table("sums");
-    const items = [...client.requests.values()].flatMap((request) => request.items);
-    for (const item of items) {
-      const sum = sums?.get(item);
-      require(sum === jobValue(item), "effect-once", () => `${name} added ${item} up to ${String(sum ?? 0)}, not ${jobValue(item)}`);
-    }
-    require(sums?.size === items.length, "effect-once", () => `${name} added up ${sums?.size} items, of ${items.length}`);
+    checkEffects(this.#world);
   }
 
   #restOf(machine: Machine): void {
@@ -167,7 +205,7 @@ export class Checks {
       const ended = state.finished.get(request.id as ExecutionId);
       if (ended !== undefined) checkOutcome(request, ended.outcome);
     }
-    const left = { commands: state.commands.size, frontier: state.frontier.size, gates: state.parkedGates.size };
+    const left = { "pieces of work that were not aborted": process.workOpen.size, commands: state.commands.size, frontier: state.frontier.size, gates: state.parkedGates.size };
     for (const [table, size] of Object.entries(left)) require(size === 0, "at-rest", () => `${machine.name}: ${size} ${table}`);
     for (const peer of state.peers.values()) {
       require(peer.inFlight === 0 && peer.queue.length === 0, "at-rest", () => `${machine.name}: requests to ${peer.name} are in flight`);
@@ -176,19 +214,44 @@ export class Checks {
     require(state.timers.size <= 4 * state.peers.size, "at-rest", () => `${machine.name}: ${state.timers.size} timers`);
     const rows = [...machine.disk.rows.keys()].filter((key) => WORK_ROWS.some((family) => key.startsWith(family)));
     require(rows.length === 0, "at-rest", () => `${machine.name} stores ${rows.join(", ")}`);
-    this.#fold(process);
+    if (this.#watches("load")) {
+      const differing = differences(this.#last.get(machine)?.rows ?? new Map(), machine.disk.rows);
+      require(differing.length === 0, "load", () => `${machine.name} holds other rows than became durable: ${differing.join(", ")}`);
+    }
+    this.#look(process);
   }
 
-  /** Folds what the disk holds and compares, when nothing of the process is on its way there. */
-  #fold(process: Process): void {
-    const { machine, owner, driver } = process;
-    if (owner.fence !== machine.disk.fence || driver.engine.hasChanges || driver.position !== machine.disk.position) return;
-    let differences: string[];
-    try {
-      differences = foldDifferences(process.engine.state, [...machine.disk.rows]);
-    } catch (cause) {
-      throw new Violation("fold", `${process.name}: what it stored does not fold: ${(cause as Error).message}`, { cause });
-    }
-    require(differences.length === 0, "fold", () => `${process.name} stores other rows than it has: ${differences.join(", ")}`);
+  /** The whole of a life, as it stands between two turns; the process does not go on from here. */
+  #look(process: Process): void {
+    const life = this.#life(process);
+    if (life.recording?.replay() === true) this.#world.reached("a life was lived again");
+    this.#checkTables(process);
+    if (!this.#watches("fold")) return;
+    if (process.engine.hasChanges) life.fold.taken(process.engine.takeRecord());
+    life.fold.compareRows();
+    if (this.#dice.chance("fold at death", FOLD_AT_DEATH_ODDS)) life.fold.compareRestored();
   }
+
+  #checkTables({ name, engine }: Process): void {
+    if (this.#watches("conservation")) checkConservation(name, engine.state);
+    if (this.#watches("bounds")) checkBounds(name, engine.state, this.#world.plan.windowMax);
+  }
+
+  #life({ owner }: Process): LifeWatch {
+    return this.#lives.get(owner) as LifeWatch;
+  }
+
+  #watches(rule: Rule): boolean {
+    return this.#world.flaws.unwatched?.has(rule) !== true;
+  }
+}
+
+/** Keys of the rows that differ. */
+function differences(expected: ReadonlyMap<string, Uint8Array>, given: ReadonlyMap<string, Uint8Array>): string[] {
+  const differing = [...expected.keys()].filter((key) => !given.has(key));
+  for (const [key, bytes] of given) {
+    const other = expected.get(key);
+    if (other === undefined || !sameBytes(other, bytes)) differing.push(key);
+  }
+  return differing;
 }

@@ -22,17 +22,17 @@ export class Dice {
 
   /** Uniform in 0 … n − 1. */
   below(what: string, n: number): number {
-    return this.#given(what, n - 1) ?? this.#keep(what, this.#random.below(n));
+    return this.#keep(what, this.#given(what, n - 1) ?? this.#random.below(n));
   }
 
   /** A whole number in `from` … `to`, both included. */
   between(what: string, from: number, to: number): number {
-    return from + (this.#given(what, to - from) ?? this.#keep(what, Math.floor(this.#random.nextFraction() * (to - from + 1))));
+    return from + this.#keep(what, this.#given(what, to - from) ?? Math.floor(this.#random.nextFraction() * (to - from + 1)));
   }
 
   chance(what: string, probability: number): boolean {
     if (!(probability > 0)) return false;
-    return (this.#given(what, 1) ?? this.#keep(what, this.#random.nextFraction() < probability ? 1 : 0)) === 1;
+    return this.#keep(what, this.#given(what, 1) ?? (this.#random.nextFraction() < probability ? 1 : 0)) === 1;
   }
 
   pick<Item>(what: string, items: readonly Item[]): Item {
@@ -41,7 +41,7 @@ export class Dice {
 
   /** A whole number, exponentially distributed. Source: von Neumann 1951, comparisons of uniform numbers only. */
   exponential(what: string, mean: number): number {
-    return this.#given(what, Infinity) ?? this.#keep(what, this.#drawExponential(mean));
+    return this.#keep(what, this.#given(what, Infinity) ?? this.#drawExponential(mean));
   }
 
   #drawExponential(mean: number): number {
@@ -58,18 +58,19 @@ export class Dice {
   }
 
   #given(what: string, most: number): number | undefined {
-    const { given } = this.#choices;
-    return given === undefined ? undefined : Math.min(given.get(`${this.#part}/${what}`, this.#turn(what)), most);
+    return this.#choices.given === undefined ? undefined : Math.min(this.#choices.given.get(`${this.#part}/${what}`, this.#turn(what)), most);
   }
 
+  /** The last step of each choice, whoever made it. */
   #keep(what: string, value: number): number {
-    this.#choices.kept?.set(`${this.#part}/${what}`, this.#turn(what), value);
+    if (this.#turns === undefined) return value;
+    const turn = this.#turn(what);
+    this.#choices.kept?.set(`${this.#part}/${what}`, turn, value);
+    this.#turns.set(what, turn + 1);
     return value;
   }
 
   #turn(what: string): number {
-    const turn = this.#turns?.get(what) ?? 0;
-    this.#turns?.set(what, turn + 1);
-    return turn;
+    return this.#turns?.get(what) ?? 0;
   }
 }

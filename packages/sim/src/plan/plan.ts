@@ -1,11 +1,15 @@
 import { NS_PER_MS, NS_PER_S } from "@holdfast/core";
 import { Dice } from "../choice/dice.ts";
-import { drawWish, type Wish } from "../workload/request.ts";
+import { drawMix, drawWish, effortOf, type Mix, QUIET_MIX, type Wish } from "../workload/request.ts";
+import { WINDOW_MAX } from "../world/small-window.ts";
 import { drawTroubles, type Trouble, TROUBLES, type TroubleKind } from "./trouble.ts";
+
+const KIB = 1024;
 
 /** What a world is like all along, while there is trouble; the rest of it comes in moments (see Trouble). */
 export const CONDITIONS = [
   "seam-crashes", "failing-fsync", "slow-disk", "slow-network", "drift", "slow-work", "failing-work", "repeated-answers", "lossy-links",
+  "wrong-clocks", "work-done-twice", "lost-answers", "late-answers",
 ] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
@@ -13,6 +17,10 @@ export type Condition = (typeof CONDITIONS)[number];
 export interface PlannedRequest extends Wish {
   readonly atNs: number;
 }
+
+/** So much may be asked for in one run, in calls; a large fleet gets half. */
+const EFFORT_MAX = 80;
+const NODES_FEW = 8;
 
 /** Everything that is decided before the world begins. Plain data: it is stored with a failure, and made smaller. */
 export interface Plan {
@@ -29,11 +37,23 @@ export interface Plan {
   readonly seamCrashes: number;
   /** Crash once, at the seam of this number. */
   readonly crashAtSeam: number | null;
+  /** And once more, so many seams of the same machine later. */
+  readonly crashAgainAfter: number | null;
   /** Power cuts happen, too, where a process dies at a seam. */
   readonly seamPowerCuts: boolean;
   /** One way over a link: at least, and on the average beyond that. */
   readonly delayMinNs: number;
   readonly delayMeanNs: number;
+  /** Probability that what is written at once is cut somewhere. */
+  readonly cuts: number;
+  /** What one direction of a link holds, on its way and unread. */
+  readonly socketBytes: number;
+  /** What a process buffers for one link beyond that, before it gives it up; without a bound once it is calm. */
+  readonly linkBufferMax: number;
+  /** How likely each is for an envelope, with `lossy-links`. */
+  readonly tampering: { readonly lost: number; readonly doubled: number; readonly replayed: number; readonly overtaken: number };
+  /** The most envelopes that any peer grants beyond what it acknowledged. */
+  readonly windowMax: number;
 }
 
 /** Kinds of trouble, all together: what a seed enables (swarm testing: fewer kinds at once reach further). */
@@ -54,29 +74,47 @@ export function planFromSeed(seed: number): Plan {
   const troubles = kinds.flatMap((kind) => drawTroubles(new Dice({ seed: `plan ${seed}` }, kind), kind, { machines: nodes, everyNs, untilNs: chaosNs }));
   return {
     seed: String(seed), nodes, chaosNs, conditions, troubles: troubles.sort((a, b) => a.atNs - b.atNs),
-    requests: drawRequests(new Dice({ seed: `plan ${seed}` }, "requests"), { nodes, chaosNs, conditions, count: dice.between("requests", 8, 40) }),
+    requests: drawRequests(new Dice({ seed: `plan ${seed}` }, "requests"), { nodes, chaosNs, conditions, count: dice.between("requests", 8, 40), mix: drawMix(new Dice({ seed: `plan ${seed}` }, "mix")) }),
     keepLinks: dice.chance("keep links", 0.3),
     seamCrashes: dice.pick("seam crashes", [0.001, 0.003, 0.01, 0.02]),
-    crashAtSeam: null,
+    crashAtSeam: null, crashAgainAfter: null,
     seamPowerCuts: kinds.includes("power-cut"),
     delayMinNs: dice.pick("least delay", [20_000, 200_000, 5_000_000]),
     delayMeanNs: dice.pick("mean delay", [50_000, 1_000_000, 20_000_000]),
+    cuts: dice.pick("cuts", [0, 0.01, 0.1, 0.5]),
+    socketBytes: dice.pick("socket", [256 * KIB, 4 * KIB, KIB / 2]),
+    linkBufferMax: dice.pick("link buffer", [512 * KIB * KIB, KIB, KIB / 8]),
+    tampering: {
+      lost: dice.between("lost %", 0, 30) / 100, doubled: dice.between("doubled %", 0, 30) / 100,
+      replayed: dice.between("replayed %", 0, 50) / 100, overtaken: dice.between("overtaken %", 0, 30) / 100,
+    },
+    windowMax: dice.pick("window", [WINDOW_MAX, WINDOW_MAX, WINDOW_MAX, 4, 1]),
   };
 }
 
-function drawRequests(dice: Dice, given: { nodes: number; chaosNs: number; conditions: readonly Condition[]; count: number }): PlannedRequest[] {
-  return Array.from({ length: given.count }, (_, number) => {
-    const wish = drawWish(dice, { id: `r${number}`, nodes: given.nodes, mayFail: given.conditions.includes("failing-work") });
-    return { ...wish, atNs: dice.between("request at", 0, given.chaosNs) };
-  }).sort((a, b) => a.atNs - b.atNs);
+function drawRequests(dice: Dice, given: { nodes: number; chaosNs: number; conditions: readonly Condition[]; count: number; mix: Mix }): PlannedRequest[] {
+  const { nodes, chaosNs, conditions, count, mix } = given;
+  const requests: PlannedRequest[] = [];
+  let effort = nodes > NODES_FEW ? EFFORT_MAX / 2 : EFFORT_MAX;
+  for (let number = 0; number < count && effort > 0; number++) {
+    const wish = drawWish(dice, { id: `r${number}`, nodes, mayFail: conditions.includes("failing-work"), mix });
+    effort -= effortOf(wish);
+    requests.push({ ...wish, atNs: dice.between("request at", 0, chaosNs) });
+  }
+  return requests.sort((a, b) => a.atNs - b.atNs);
 }
+
+/** A world in which nothing of itself stands in anybody's way. */
+export const TAME = {
+  keepLinks: false, seamCrashes: 0, crashAtSeam: null, crashAgainAfter: null, seamPowerCuts: true, delayMinNs: 200_000, delayMeanNs: 1_000_000,
+  cuts: 0, socketBytes: 256 * KIB, linkBufferMax: 512 * KIB * KIB, tampering: { lost: 0, doubled: 0, replayed: 0, overtaken: 0 }, windowMax: WINDOW_MAX,
+} as const satisfies Partial<Plan>;
 
 /** The same small piece of work without any trouble, for crashing once at every seam. */
 export function quietPlan(seed: number, requests = 4): Plan {
   const [nodes, chaosNs] = [3, NS_PER_S];
   return {
-    seed: `quiet ${seed}`, nodes, chaosNs, conditions: [], troubles: [], keepLinks: false, seamCrashes: 0, crashAtSeam: null, seamPowerCuts: true,
-    requests: drawRequests(new Dice({ seed: `quiet ${seed}` }, "requests"), { nodes, chaosNs, conditions: [], count: requests }),
-    delayMinNs: 200_000, delayMeanNs: 1_000_000,
+    seed: `quiet ${seed}`, nodes, chaosNs, conditions: [], troubles: [], ...TAME,
+    requests: drawRequests(new Dice({ seed: `quiet ${seed}` }, "requests"), { nodes, chaosNs, conditions: [], count: requests, mix: QUIET_MIX }),
   };
 }

@@ -12,11 +12,31 @@ export type Trouble = { readonly atNs: number } & (
   | { readonly kind: "power-cut"; readonly machine: number }
   /** One of the machine's links: the `nth`, counted round. */
   | { readonly kind: "reset"; readonly machine: number; readonly nth: number }
+  /** One direction of such a link carries nothing for a while, then everything at once. */
+  | { readonly kind: "stall"; readonly machine: number; readonly nth: number; readonly inbound: boolean; readonly forNs: number }
+  /** The way of one direction of such a link becomes a narrow one. */
+  | { readonly kind: "clog"; readonly machine: number; readonly nth: number; readonly inbound: boolean; readonly bytesPerS: number; readonly forNs: number }
+  /** The machine loses its end of such a link, and the other end is not told; mute: not even when it sends. */
+  | { readonly kind: "half-open"; readonly machine: number; readonly nth: number; readonly isMute: boolean }
   | { readonly kind: "partition"; readonly shape: "split" | "isolate" | "one-way"; readonly ways: readonly Way[]; readonly forNs: number }
   | { readonly kind: "pause"; readonly machine: number; readonly forNs: number }
   /** The process sleeps, another one claims its store, and it wakes up. */
   | { readonly kind: "takeover"; readonly machine: number; readonly forNs: number }
   | { readonly kind: "wall-step"; readonly machine: number; readonly byMs: number }
+  /** A power cut, after which the wall clock is behind. */
+  | { readonly kind: "dead-battery"; readonly machine: number; readonly byMs: number }
+  /** The monotonic clock stands still. */
+  | { readonly kind: "frozen-clock"; readonly machine: number; readonly forNs: number }
+  | { readonly kind: "full-disk"; readonly machine: number; readonly forNs: number }
+  /** A bit that was durable changes; `kills`: somebody will read it soon. */
+  | { readonly kind: "bit-flip"; readonly machine: number; readonly kills: boolean }
+  /** The machine goes on with newer programs: asked to stop before, or not. */
+  | { readonly kind: "upgrade"; readonly machine: number; readonly stops: boolean }
+  /** The operator, or the configuration at the next start, keeps peers out, or lets in only them; they are counted on from the machine. */
+  | { readonly kind: "policy"; readonly machine: number; readonly source: "operator" | "configuration"; readonly list: "block" | "allow"; readonly peers: readonly number[]; readonly forNs: number }
+  | { readonly kind: "snapshot"; readonly machine: number }
+  /** The machine is stopped, and started again from a snapshot of what was durable then. */
+  | { readonly kind: "restore"; readonly machine: number }
 );
 export type TroubleKind = Trouble["kind"];
 type Drawn<T> = T extends unknown ? Omit<T, "atNs"> : never;
@@ -26,6 +46,11 @@ const DRAW: { readonly [Kind in TroubleKind]: (dice: Dice, machines: number) => 
   "kill": (dice, machines) => ({ kind: "kill", machine: dice.below("machine", machines) }),
   "power-cut": (dice, machines) => ({ kind: "power-cut", machine: dice.below("machine", machines) }),
   "reset": (dice, machines) => ({ kind: "reset", machine: dice.below("machine", machines), nth: dice.below("link", 100) }),
+  "stall": (dice, machines) => ({ kind: "stall", ...drawDirection(dice, machines), forNs: dice.exponential("stall", 2 * NS_PER_S) }),
+  "clog": (dice, machines) => {
+    return { kind: "clog", ...drawDirection(dice, machines), bytesPerS: dice.pick("bytes per second", [10_000, 1000, 100]), forNs: dice.exponential("clog", 3 * NS_PER_S) };
+  },
+  "half-open": (dice, machines) => ({ kind: "half-open", machine: dice.below("machine", machines), nth: dice.below("link", 100), isMute: dice.chance("mute", 0.5) }),
   "partition": drawPartition,
   "pause": (dice, machines) => {
     const forNs = dice.chance("long pause", 0.2) ? dice.between("pause", NS_PER_S, 60 * NS_PER_S) : dice.between("pause", 10 * NS_PER_MS, NS_PER_S);
@@ -33,8 +58,23 @@ const DRAW: { readonly [Kind in TroubleKind]: (dice: Dice, machines: number) => 
   },
   "takeover": (dice, machines) => ({ kind: "takeover", machine: dice.below("machine", machines), forNs: dice.between("sleep", 20 * NS_PER_MS, 5 * NS_PER_S) }),
   "wall-step": (dice, machines) => ({ kind: "wall-step", machine: dice.below("machine", machines), byMs: dice.between("step", -HOUR_MS, HOUR_MS) }),
+  "dead-battery": (dice, machines) => ({ kind: "dead-battery", machine: dice.below("machine", machines), byMs: dice.between("back by", 1, HOUR_MS) }),
+  "frozen-clock": (dice, machines) => ({ kind: "frozen-clock", machine: dice.below("machine", machines), forNs: dice.between("frozen", 10 * NS_PER_MS, 10 * NS_PER_S) }),
+  "full-disk": (dice, machines) => ({ kind: "full-disk", machine: dice.below("machine", machines), forNs: dice.exponential("full", NS_PER_S) }),
+  "bit-flip": (dice, machines) => ({ kind: "bit-flip", machine: dice.below("machine", machines), kills: dice.chance("read soon", 0.5) }),
+  "upgrade": (dice, machines) => ({ kind: "upgrade", machine: dice.below("machine", machines), stops: dice.chance("stops", 0.3) }),
+  "policy": (dice, machines) => ({
+    kind: "policy", machine: dice.below("machine", machines), source: dice.chance("configured", 0.2) ? "configuration" : "operator", list: dice.chance("allowlist", 0.25) ? "allow" : "block",
+    peers: Array.from({ length: machines - 1 }, (_, at) => at + 1).filter(() => dice.chance("listed", 0.4)), forNs: dice.exponential("policy", NS_PER_S),
+  }),
+  "snapshot": (dice, machines) => ({ kind: "snapshot", machine: dice.below("machine", machines) }),
+  "restore": (dice, machines) => ({ kind: "restore", machine: dice.below("machine", machines) }),
 };
 export const TROUBLES = Object.keys(DRAW) as readonly TroubleKind[];
+
+function drawDirection(dice: Dice, machines: number): { machine: number; nth: number; inbound: boolean } {
+  return { machine: dice.below("machine", machines), nth: dice.below("link", 100), inbound: dice.chance("inbound", 0.5) };
+}
 
 /** Splits the machines in two, or cuts one off, or takes away one direction between one and some others. */
 function drawPartition(dice: Dice, machines: number): Drawn<Extract<Trouble, { kind: "partition" }>> {

@@ -1,4 +1,4 @@
-import { type Lineage, NS_PER_MS, type PeerId, peerIdFromEd25519, Random, type RuntimeError } from "@holdfast/core";
+import { type Lineage, NS_PER_MS, NS_PER_S, type PeerId, peerIdFromEd25519, Random, RuntimeError } from "@holdfast/core";
 import type { Dice } from "../choice/dice.ts";
 import { Client } from "../workload/client.ts";
 import { LogDisk } from "./log-disk.ts";
@@ -28,6 +28,11 @@ export class Machine {
   drift = 0;
   /** How far its wall clock was set. */
   wallOffsetMs = 0;
+  /** Since when its monotonic clock stands still, and how long it did so before. */
+  #frozenAt: number | undefined;
+  #frozenNs = 0;
+  /** Timers that fell due while it stood still. */
+  readonly #frozenTimers: (() => void)[] = [];
   #starting = 0;
 
   constructor(world: World, index: number, name: string) {
@@ -45,16 +50,33 @@ export class Machine {
   // ── clock ──
 
   get monotonicNs(): number {
-    return Math.floor(this.world.now * (1 + this.drift));
+    return Math.floor(((this.#frozenAt ?? this.world.now) - this.#frozenNs) * (1 + this.drift));
   }
 
+  /** A clock of its own: it goes on when the other one stands still. */
   get wallMs(): number {
-    return WALL_START_MS + this.wallOffsetMs + Math.floor(this.monotonicNs / NS_PER_MS);
+    return WALL_START_MS + this.wallOffsetMs + Math.floor((this.world.now * (1 + this.drift)) / NS_PER_MS);
   }
 
-  /** How long the world waits until this machine's clock has advanced so far. */
-  virtualNs(ns: number): number {
-    return Math.ceil(ns / (1 + this.drift));
+  /** `run` happens when this machine's clock has advanced so far, and a little later at that: a timer of the host. */
+  afterClock(ns: number, lateNs: number, run: () => void): void {
+    const due = this.monotonicNs + ns;
+    this.world.after(Math.ceil(ns / (1 + this.drift)) + lateNs, () => {
+      if (this.#frozenAt !== undefined) this.#frozenTimers.push(() => this.afterClock(Math.max(0, due - this.monotonicNs), lateNs, run));
+      else if (this.monotonicNs < due) this.afterClock(due - this.monotonicNs, lateNs, run);
+      else run();
+    });
+  }
+
+  freeze(): void {
+    this.#frozenAt ??= this.world.now;
+  }
+
+  thaw(): void {
+    if (this.#frozenAt === undefined) return;
+    this.#frozenNs += this.world.now - this.#frozenAt;
+    this.#frozenAt = undefined;
+    for (const arm of this.#frozenTimers.splice(0)) arm();
   }
 
   // ── disk ──
@@ -64,7 +86,10 @@ export class Machine {
   }
 
   syncNs(): number {
-    return 100_000 + this.dice.exponential("fsync", 200_000 * this.world.weather.diskFactor);
+    const { diskFactor, syncHangs } = this.world.weather;
+    const hangsNs = this.dice.chance("fsync hangs", syncHangs) ? this.dice.between("fsync hang", NS_PER_S, 5 * NS_PER_S) : 0;
+    if (hangsNs > 0) this.world.reached("an fsync took seconds");
+    return 100_000 + this.dice.exponential("fsync", 200_000 * diskFactor) + hangsNs;
   }
 
   syncFails(): boolean {
@@ -79,8 +104,9 @@ export class Machine {
     const starting = ++this.#starting;
     const isStale = (): boolean => starting !== this.#starting;
     world.after(200_000 + this.dice.exponential("claim", 5 * NS_PER_MS), () => {
-      if (isStale()) return;
-      const owner = this.disk.claim();
+      if (isStale() || this.#dies(undefined, "claiming")) return;
+      const owner = this.#tried("claim", () => this.disk.claim());
+      if (owner === undefined) return this.#restart();
       const process = new Process(this, owner);
       if (this.living.size > 0) this.overtaken = true;
       this.process = process;
@@ -89,9 +115,10 @@ export class Machine {
       if (this.seam(process, "claimed")) return;
       world.after(50_000 + this.dice.exponential("load", 2 * NS_PER_MS), () => {
         if (!process.alive) return;
-        const { rows, position } = this.disk.load();
+        const loaded = this.#tried("load", () => this.disk.load());
+        if (loaded === undefined) return this.kill(process, "it cannot load");
         if (this.seam(process, "loaded")) return;
-        process.start(rows, position);
+        process.start(loaded.rows, loaded.position);
         if (this.seam(process, "restored")) return;
         world.checks.started(process);
         process.resume();
@@ -102,12 +129,33 @@ export class Machine {
 
   /** Is this where the process dies? */
   seam(process: Process, seam: Seam): boolean {
-    if (!process.alive) return true;
+    return !process.alive || this.#dies(process, seam);
+  }
+
+  /** Before its claim, a process is nothing yet that can be killed. */
+  #dies(process: Process | undefined, seam: Seam): boolean {
     if (!this.world.weather.crashesAt(this.dice)) return false;
     this.world.reached(`crash ${seam}`);
     if (this.world.plan.seamPowerCuts && this.dice.chance("seam power cut", 0.5)) this.cutPower(seam);
+    else if (process === undefined) this.#restart();
     else this.kill(process, seam);
     return true;
+  }
+
+  /** What the disk gives to one that starts; undefined if it cannot start. */
+  #tried<Given>(what: string, run: () => Given): Given | undefined {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof RuntimeError)) throw error;
+      this.world.note(`${this.name} cannot ${what}: ${error.code} ${JSON.stringify(error.details)}`);
+      if (error.code !== "STORE_DAMAGED") this.world.reached("a start found the disk full");
+      else {
+        this.world.reached("damage was detected");
+        this.disk.repair();
+      }
+      return undefined;
+    }
   }
 
   /** kill −9. */
@@ -134,13 +182,13 @@ export class Machine {
       this.world.network.abandon(process, true);
     }
     this.living.clear();
-    this.disk.cutPower();
+    this.disk.tear();
     this.#restart();
   }
 
   /** A commit that failed is never tried again. */
   storeFailed(process: Process, error: RuntimeError): void {
-    this.world.reached(error.code === "STORE_FENCED" ? "a zombie was fenced" : "an fsync failed");
+    this.world.reached(error.code === "STORE_FENCED" ? "a zombie was fenced" : error.details["reason"] === "full" ? "a write found the disk full" : "an fsync failed");
     this.kill(process, error.code);
   }
 

@@ -4,6 +4,8 @@ import { require } from "../violation.ts";
 export interface Job {
   readonly item: string;
   readonly fails: boolean;
+  /** False: it must be answered, whatever the deadline. Otherwise work that has a deadline may never be, or too late. */
+  readonly deadline?: boolean;
 }
 
 /** The value that a job has, however often it is done. */

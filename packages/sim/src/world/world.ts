@@ -1,10 +1,15 @@
-import { type Effect, NS_PER_MS, NS_PER_S } from "@holdfast/core";
+import { type Definitions, type Effect, type Encoded, NS_PER_MS, NS_PER_S } from "@holdfast/core";
 import { Checks } from "../checks/checks.ts";
 import type { ChoiceLog, Choices } from "../choice/choice-log.ts";
 import { Dice } from "../choice/dice.ts";
 import type { Plan } from "../plan/plan.ts";
+import { PolicyWatch } from "../checks/policy-watch.ts";
+import { TimeWatch } from "../checks/time-watch.ts";
+import { Editions } from "../workload/editions.ts";
 import { nodeName } from "../workload/flows.ts";
 import { makeRequest, type Request } from "../workload/request.ts";
+import type { Rule } from "../violation.ts";
+import type { Story } from "../story/story.ts";
 import { Chaos } from "./chaos.ts";
 import { EventQueue } from "./event-queue.ts";
 import type { DiskFlaws } from "./log-disk.ts";
@@ -22,8 +27,14 @@ export interface Flaws {
   readonly leaks?: (effect: Effect, turn: { changed: boolean }) => boolean;
   /** An effect as the host performs it; undefined: not at all. */
   readonly alter?: (effect: Effect, process: Process) => Effect | undefined;
-  /** Leaves it to the other checkers to notice what left too early: by its effects. */
-  readonly gateUnwatched?: boolean;
+  /** Rules that are not looked at, to see what notices besides them. */
+  readonly unwatched?: ReadonlySet<Rule>;
+  /** Lives are replayed without the patch. (Without a patch they are, in any case.) */
+  readonly replayed?: boolean;
+  /** The rows that a start is given. */
+  readonly load?: (rows: readonly Encoded[]) => readonly Encoded[];
+  /** What the flows were compiled to. */
+  readonly definitions?: (compiled: Definitions) => Definitions;
   /** Called once the engine has its state, before its first turn. */
   readonly patch?: (process: Process) => void;
 }
@@ -34,6 +45,8 @@ export interface WorldOptions {
   readonly kept?: ChoiceLog | undefined;
   /** What was chosen before: nothing is drawn. */
   readonly given?: ChoiceLog | undefined;
+  /** Keeps what a picture of the run shows. */
+  readonly story?: Story | undefined;
 }
 
 /** In a calm world everything must end within this: the longest cooldown and the longest attempt are 60 s each. */
@@ -49,9 +62,13 @@ export class World {
   readonly plan: Plan;
   readonly flaws: Flaws;
   readonly trace = new Trace();
+  readonly story: Story | undefined;
   readonly weather: Weather;
   readonly network: Network;
   readonly outside = new Outside();
+  readonly editions = new Editions();
+  readonly policies: PolicyWatch;
+  readonly times: TimeWatch;
   readonly checks: Checks;
   readonly machines: readonly Machine[];
   readonly requests: Request[] = [];
@@ -60,13 +77,16 @@ export class World {
   readonly #queue: EventQueue;
   readonly #choices: Choices;
 
-  constructor(plan: Plan, { flaws = {}, kept, given }: WorldOptions = {}) {
+  constructor(plan: Plan, { flaws = {}, kept, given, story }: WorldOptions = {}) {
     this.plan = plan;
     this.flaws = flaws;
+    this.story = story;
     this.#choices = { seed: plan.seed, kept, given };
     this.#queue = new EventQueue(plan.seed);
     this.weather = new Weather(plan);
-    this.network = new Network({ queue: this.#queue, dice: this.dice("network"), plan, note: (text) => this.note(text) });
+    this.network = new Network({ queue: this.#queue, dice: this.dice("network"), plan, note: (text) => this.note(text), reached: (label) => this.reached(label) });
+    this.policies = new PolicyWatch(this);
+    this.times = new TimeWatch(this);
     this.checks = new Checks(this);
     this.machines = Array.from({ length: plan.nodes }, (_, at) => new Machine(this, at, nodeName(at)));
   }
@@ -89,6 +109,7 @@ export class World {
 
   note(text: string): void {
     this.trace.note(this.now, text);
+    this.story?.noted(this.now, text);
   }
 
   reached(label: string): void {
@@ -105,10 +126,12 @@ export class World {
     this.#queue.runUntil(plan.chaosNs);
     this.note("calm");
     chaos.end();
-    const until = this.now + CALM_NS_MAX;
+    const calmAt = this.now;
+    const until = calmAt + CALM_NS_MAX;
     while (this.now < until && this.checks.pending() !== undefined) {
       for (const { client } of machines) client.retry();
       this.#queue.runUntil(this.now + GLANCE_NS);
+      this.times.glance(calmAt);
     }
     this.checks.atEnd();
   }

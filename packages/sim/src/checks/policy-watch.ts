@@ -1,0 +1,157 @@
+import { decodeMessage, decodeValue, type PeerId, type PolicyChange } from "@holdfast/core";
+import { require } from "../violation.ts";
+import type { Request } from "../workload/request.ts";
+import type { Owner } from "../world/log-disk.ts";
+import type { Machine } from "../world/machine.ts";
+import type { Process } from "../world/process.ts";
+import type { World } from "../world/world.ts";
+
+/** Machines by number: these are kept out; nobody else gets in. */
+export interface Lists {
+  readonly blocked: readonly number[];
+  readonly allowed: readonly number[] | null;
+}
+const OPEN: Lists = { blocked: [], allowed: null };
+
+/** Where the field `mark` stands in the row of a session. */
+const MARK_FIELD = 6;
+
+/**
+ * Who keeps whom out, by configuration and by its operator, and whether they are left alone.
+ *
+ *   P1. From the moment on in which a change of policy is acknowledged, or a process starts with a configuration, until
+ *       another change is asked for: a denied peer is not dialled, and sent nothing but a goodbye on a link that it opened.
+ *   P2. As long, nothing of a denied peer is accepted: the mark of its stream stays 0.
+ */
+export class PolicyWatch {
+  readonly #world: World;
+  readonly #configured = new Map<Machine, Lists>();
+  readonly #startedWith = new WeakMap<Process, Lists>();
+  /** What the operator was told is durable, and what he has asked for since, in order. */
+  readonly #operator = new Map<Machine, { told: Lists; asked: Lists[] }>();
+  /** Pairs between which policy has ever stood, "lower/higher". */
+  readonly #cut = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  // ── what is wanted ──
+
+  /** The operator asks for a change. */
+  change(machine: Machine, change: { readonly action: "block" | "unblock"; readonly peer: number } | { readonly action: "allow-only"; readonly peers: readonly number[] | null }): void {
+    const known = this.#operator.get(machine) ?? { told: OPEN, asked: [] };
+    this.#operator.set(machine, known);
+    const before = known.asked.at(-1) ?? known.told;
+    const after = change.action === "allow-only" ? { ...before, allowed: change.peers }
+      : { ...before, blocked: [...before.blocked.filter((peer) => peer !== change.peer), ...(change.action === "block" ? [change.peer] : [])] };
+    known.asked.push(after);
+    this.#cuts(machine, after);
+    machine.client.changePolicy(this.#spelled(change), () => {
+      known.told = known.asked.shift() as Lists;
+      this.#world.reached(change.action === "allow-only" ? "an allowlist changed" : "a blocklist changed");
+    });
+  }
+
+  /** The configuration is another one from the next start on. */
+  configure(machine: Machine, lists: Lists): void {
+    this.#configured.set(machine, lists);
+    this.#cuts(machine, lists);
+  }
+
+  /** Everybody may talk to everybody again. A configuration takes effect when the machine is started again: those that need it are returned. */
+  open(): Machine[] {
+    for (const [machine, { told, asked }] of this.#operator) {
+      const last = asked.at(-1) ?? told;
+      for (const peer of last.blocked) this.change(machine, { action: "unblock", peer });
+      if (last.allowed !== null) this.change(machine, { action: "allow-only", peers: null });
+    }
+    const configured = [...this.#configured.keys()];
+    this.#configured.clear();
+    return configured;
+  }
+
+  #spelled(change: Parameters<PolicyWatch["change"]>[1]): PolicyChange {
+    const idOf = (peer: number): PeerId => (this.#world.machines[peer] as Machine).id;
+    if (change.action === "allow-only") return { action: "allow-only", peers: change.peers?.map(idOf) ?? null };
+    return { action: change.action, peer: idOf(change.peer) };
+  }
+
+  /** The lists with which a process starts. */
+  begins(process: Process): { block: PeerId[]; allow: PeerId[] | null } {
+    const lists = this.#configured.get(process.machine) ?? OPEN;
+    this.#startedWith.set(process, lists);
+    const idsOf = (peers: readonly number[]): PeerId[] => peers.map((peer) => (this.#world.machines[peer] as Machine).id);
+    return { block: idsOf(lists.blocked), allow: lists.allowed === null ? null : idsOf(lists.allowed) };
+  }
+
+  // ── what it excuses ──
+
+  /** Policy may stand between the two, as this process sees it: its own says so, or will. */
+  mayDeny(process: Process, peer: number): boolean {
+    const { told, asked } = this.#operator.get(process.machine) ?? { told: OPEN, asked: [] };
+    return [this.#startedWith.get(process) ?? OPEN, told, ...asked].some((lists) => denies(lists, peer)) || this.#cut.has(pair(process.machine.index, peer));
+  }
+
+  /**
+   * Nobody who waits for a reply dials a peer that had accepted the request and then ended the session: whatever asked it would
+   * wait until somebody else has something for the other. Until core does, configuration brings those together in a calm world.
+   */
+  get needsContact(): boolean {
+    return this.#cut.size > 0 && this.#world.weather.isCalm;
+  }
+
+  /** Marks a request that needs two nodes between which policy has stood. */
+  marks(request: Request): void {
+    if (this.#cut.size === 0 || (request.finished && request.kind !== "tell")) return;
+    const { at, path, kind } = request;
+    const others = kind === "spread" || kind === "index" ? this.#world.machines.map(({ index }) => [at, index] as const) : path.slice(1).map((to, hop) => [path[hop] as number, to] as const);
+    if (others.some(([from, to]) => this.#cut.has(pair(from, to)))) request.isCut = true;
+  }
+
+  #cuts(machine: Machine, lists: Lists): void {
+    for (const { index } of this.#world.machines) if (index !== machine.index && denies(lists, index)) this.#cut.add(pair(machine.index, index));
+    for (const request of this.#world.requests) this.marks(request);
+  }
+
+  // ── what is seen ──
+
+  dialled(process: Process, peer: number): void {
+    require(!this.#denies(process, peer), "denied-never-contacted", () => `${process.name} dials n${peer}, which its policy denies`); // P1
+  }
+
+  sent(process: Process, peer: number, frame: Uint8Array): void {
+    if (!this.#denies(process, peer)) return;
+    const { kind } = decodeMessage(frame.subarray(4));
+    require(kind === "goodbye", "denied-never-contacted", () => `${process.name} sends n${peer} a ${kind}, and its policy denies it`); // P1
+    this.#world.reached("a denied peer was told goodbye");
+  }
+
+  /** The row of a session became durable. */
+  stored(machine: Machine, owner: Owner, peer: string, bytes: Uint8Array): void {
+    const { process } = machine;
+    if (process?.owner !== owner) return;
+    const index = this.#world.machines.findIndex(({ id }) => id === peer);
+    if (!this.#denies(process, index)) return;
+    const mark = (decodeValue(bytes) as number[])[MARK_FIELD];
+    require(mark === 0, "denied-never-contacted", () => `${process.name} has accepted ${mark} envelopes of n${index}, which its policy denies`); // P2
+  }
+
+  /** Policy denies the peer for certain: whatever of it may or may not be durable yet. */
+  #denies(process: Process, peer: number): boolean {
+    if (this.#cut.size === 0) return false;
+    if (denies(this.#startedWith.get(process) ?? OPEN, peer)) return true;
+    const known = this.#operator.get(process.machine);
+    // One that was overtaken does not hear of its operator any more.
+    if (known === undefined || process !== process.machine.process || process.owner.fence !== process.machine.disk.fence) return false;
+    return denies(known.told, peer) && known.asked.every((lists) => denies(lists, peer));
+  }
+}
+
+function denies({ blocked, allowed }: Lists, peer: number): boolean {
+  return blocked.includes(peer) || (allowed !== null && !allowed.includes(peer));
+}
+
+function pair(a: number, b: number): string {
+  return a < b ? `${a}/${b}` : `${b}/${a}`;
+}
