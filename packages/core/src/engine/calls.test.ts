@@ -191,6 +191,20 @@ test("block: sessions end both ways with outcome unknown, nothing is resent, the
   assertAtRest(ann, bob);
 });
 
+test("block: a caller hears that its call is gone once it is unblocked, though nobody has anything to send", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  bob.holdHost = true;
+  ann.invoke("ask", { n: 1 }, "a");
+  world.settle();
+  changePolicy(bob, { action: "block", peer: ann.id });
+  world.settle();
+  assert.equal(bob.state.executions.size, 0);
+  changePolicy(bob, { action: "unblock", peer: ann.id });
+  world.run(61_000);
+  assert.equal(outcome(ann, "a"), "OUTCOME_UNKNOWN");
+  assertAtRest(ann, bob);
+});
+
 test("block: in the configuration of the next start, it ends what is in flight", () => {
   const { world, ann, bob } = worldOf("ann", "bob");
   bob.holdHost = true;
@@ -422,6 +436,24 @@ test("send: one way, once; what the window does not admit waits for it", () => {
   const notes = bob.state.cells.table("notes");
   assert.equal(notes.size, 600);
   for (let n = 0; n < 600; n++) assert.equal(notes.get(`k${n}`), 1);
+  assertAtRest(ann, bob);
+});
+
+test("send: one that waited for the window and finds its peer in a cooldown then waits on", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  world.settle();
+  const { peerWindow } = peerOf(ann, bob).session;
+  world.slow = true;
+  for (let n = 0; n <= peerWindow; n++) ann.invoke("tell", { key: `k${n}` }, `t${n}`);
+  while (ann.driver.engine.hasWork) ann.step();
+  assert.equal(ann.state.parkedGates.size, 1);
+  const { backoff } = ann.state;
+  backoff.recordRemoteAdvisory(bob.id, ann.state.now, 1e9);
+  world.slow = false;
+  world.run(900);
+  assert.equal(bob.state.cells.table("notes").size, peerWindow, "its window is open, and it asked to be left alone");
+  world.run(500); // advice is lengthened by up to a quarter
+  assert.equal(bob.state.cells.table("notes").size, peerWindow + 1);
   assertAtRest(ann, bob);
 });
 

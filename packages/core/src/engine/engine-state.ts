@@ -318,8 +318,7 @@ export class EngineState {
   }
 
   /** Any sign of life ends a back-off that failures caused. */
-  recordLife(peer: Peer): void {
-    this.tracker.recordLife(peer.linkSite, this.awake);
+  endFailureBackoff(peer: Peer): void {
     const cooldown = this.backoff.state(peer.id);
     if (cooldown === undefined || cooldown.attempts === 0) return;
     this.backoff.endFailureBackoff(peer.id);

@@ -254,7 +254,8 @@ export class Engine {
     }
     link.lastReceivedAt = state.now;
     // A heartbeat is a sample of its own; all else only proves life.
-    if (message.kind !== "heartbeat") state.recordLife(peer);
+    if (message.kind !== "heartbeat") state.tracker.recordLife(peer.linkSite, state.awake);
+    state.endFailureBackoff(peer);
     if (peer.siteVerdict !== "live") this.#links.judge(peer);
     switch (message.kind) {
       case "hello": return this.#links.handleHello(peer, link, message);

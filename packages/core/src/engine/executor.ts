@@ -247,6 +247,8 @@ export class Executor implements RequestListener {
     const denied = this.#deniedSince(peer.id);
     if (denied !== undefined) return this.fail(execution, index, denied);
     if (!peer.session.admitsRequest) return this.#parkGate(execution, index, undefined); // until its window opens
+    const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
+    if (!decision.allow && decision.reason === "cooldown") return this.#parkGate(execution, index, decision.retryAt); // begun while it waited
     const chain = chainOf(execution, operation);
     try {
       this.links.sendBody(peer, {

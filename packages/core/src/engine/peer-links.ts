@@ -116,7 +116,8 @@ export class PeerLinks {
   /** Dials now, or when the cooldown is over, if configuration or pending work wants a link. */
   dialIfNeeded(peer: Peer, notBefore = 0): void {
     const state = this.#state;
-    const pending = peer.session.outbox.length > 0 || peer.queue.length > 0;
+    // Also for what was accepted: its reply comes over a link, or the peer says that it knows nothing of it any more.
+    const pending = peer.session.outbox.length > 0 || peer.inFlight > 0;
     if (state.draining || peer.link !== null || peer.dialing || peer.addresses.length === 0) return;
     if (!peer.keepLink && !pending) return;
     if (!state.governor.checkInbound(peer.id).allow) return;

@@ -157,17 +157,9 @@ export class Checks {
     const world = this.#world;
     world.note(`${process.name} says ${event}`);
     if (this.#expectsLoss) return void (event === "history-lost" && this.lostHistories++);
-    const excused = event === "history-lost" && this.#isZombiesMemory(process, peer);
-    if (excused) return world.reached("a zombie's memory was taken for a lost history");
     const denied = event === "peer-blocked" && world.policies.mayDeny(process, world.machines.findIndex(({ id }) => id === peer));
     require(denied || !ALARMS.has(event), "honest-peers", () => `${process.name} says ${event} of ${peer}: ${JSON.stringify(details)}`);
     world.reached(event);
-  }
-
-  /** One that was overtaken and has not noticed shakes hands with an old memory: of the two ends, one is right to complain. */
-  #isZombiesMemory(process: Process, peer: string | null): boolean {
-    const other = this.#world.machines.find(({ id }) => id === peer);
-    return process !== process.machine.process || (other?.overtaken ?? false);
   }
 
   /** Something that has not ended yet. */

@@ -93,14 +93,6 @@ export class PolicyWatch {
     return [this.#startedWith.get(process) ?? OPEN, told, ...asked].some((lists) => denies(lists, peer)) || this.#cut.has(pair(process.machine.index, peer));
   }
 
-  /**
-   * Nobody who waits for a reply dials a peer that had accepted the request and then ended the session: whatever asked it would
-   * wait until somebody else has something for the other. Until core does, configuration brings those together in a calm world.
-   */
-  get needsContact(): boolean {
-    return this.#cut.size > 0 && this.#world.weather.isCalm;
-  }
-
   /** Marks a request that needs two nodes between which policy has stood. */
   marks(request: Request): void {
     if (this.#cut.size === 0 || (request.finished && request.kind !== "tell")) return;

@@ -46,14 +46,10 @@ export class Chaos {
     // A stream that was tampered with is not taken up again.
     if (plan.conditions.includes("lossy-links")) network.resetAll();
     for (const machine of policies.open()) if (machine.process !== undefined) machine.kill(machine.process, "its configuration denies nobody any more");
-    if (policies.needsContact) for (const machine of machines) machine.process?.configurePeers();
     for (const machine of machines) {
       machine.disk.full = false;
       machine.thaw();
       for (const process of machine.living) if (process.paused) process.wake();
-      // One that was overtaken learns of it when it commits. If it has nothing to commit, somebody must end it: peers that
-      // have a link to it would go on believing in it.
-      this.#world.after(NS_PER_S, () => machine.endOvertaken());
     }
   }
 

@@ -22,8 +22,6 @@ export class Machine {
   process: Process | undefined;
   /** All that live: more than one while a process that was overtaken has not noticed. */
   readonly living = new Set<Process>();
-  /** A process was overtaken here, and may have been alive a while longer. */
-  overtaken = false;
   /** How much faster than the world's its clock runs. */
   drift = 0;
   /** How far its wall clock was set. */
@@ -108,7 +106,6 @@ export class Machine {
       const owner = this.#tried("claim", () => this.disk.claim());
       if (owner === undefined) return this.#restart();
       const process = new Process(this, owner);
-      if (this.living.size > 0) this.overtaken = true;
       this.process = process;
       this.living.add(process);
       world.note(`${process.name} claims`);
@@ -167,11 +164,6 @@ export class Machine {
     this.living.delete(process);
     this.world.network.abandon(process, false);
     if (process === this.process) this.#restart();
-  }
-
-  /** Ends the processes that another one has taken the disk from. */
-  endOvertaken(): void {
-    for (const process of this.living) if (process.owner.fence !== this.disk.fence) this.kill(process, "it was overtaken");
   }
 
   cutPower(why: string): void {

@@ -93,15 +93,15 @@ export class Process {
     world.checks.began(this, stored === undefined ? undefined : rows);
     this.#watch(engine);
     world.flaws.patch?.(this);
-    this.configurePeers();
+    this.#configurePeers();
     this.#schedule();
   }
 
   /** Tells the engine whom it has to do with. */
-  configurePeers(): void {
+  #configurePeers(): void {
     const { world } = this.machine;
     for (const other of world.machines) {
-      if (other !== this.machine) this.receive({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [`/memory/${other.name}`], keepLink: world.plan.keepLinks || world.policies.needsContact });
+      if (other !== this.machine) this.receive({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [`/memory/${other.name}`], keepLink: world.plan.keepLinks });
     }
   }
 
