@@ -5,6 +5,7 @@ import { printMutants } from "./mutants/print-mutants.ts";
 import { faultsOf } from "./plan/plan.ts";
 import { addReports, type BatchReport, type Failure, runBatch } from "./run/batch.ts";
 import { type Case, caseOfSeed, parseCase, runCase } from "./run/case.ts";
+import { crashTwice } from "./run/crash-twice.ts";
 import { crashAtEverySeam, type RunResult } from "./run/run-seed.ts";
 import { Shrinker } from "./run/shrink.ts";
 import { drawSpaceTime } from "./story/space-time.ts";
@@ -14,7 +15,8 @@ const USAGE = `usage: npm run sim -- …
   --seeds N [--from S] [--jobs J] [--progress FILE]   seeds S to S + N − 1, each twice; goes on where FILE left off
   --seed S [--mutant NAME] [--lines N] [--shrink]     one seed again: the end of its trace, and what was violated
   --case FILE [--lines N] [--shrink]                  a stored case again
-  --everywhere S                                      a small world, with a crash at its first seam, its second, …
+  --everywhere S                                      a small world, with a crash at its first seam, its second, …; and again
+                                                      while it recovers
   mutants                                             the runtime with one promise broken each: what notices
 Failures, and what --shrink makes of them, are stored in sim-failures/. Exit status: 1 a violation or a mutant that got
 away, 2 wrong arguments, 130 stopped.`;
@@ -146,8 +148,11 @@ function tell({ seed, rule, message, case: failing }: Failure, isStored: boolean
 function crashEverywhere(seed: number): number {
   const { seams, violations } = crashAtEverySeam(seed);
   for (const { seam, violation } of violations) console.log(`seam ${seam}: ${violation.rule}: ${violation.message}`);
-  console.log(`${seams} seams, a crash at each: ${violations.length === 0 ? "no violation" : `${violations.length} violations`}`);
-  return violations.length === 0 ? 0 : 1;
+  const twice = crashTwice(seed);
+  for (const { seam, again, violation } of twice.violations) console.log(`seam ${seam}, and ${again} later: ${violation.rule}: ${violation.message}`);
+  const found = violations.length + twice.violations.length;
+  console.log(`a crash at each of ${seams} seams, and ${twice.pairs} times again during the recovery: ${found === 0 ? "no violation" : `${found} violations`}`);
+  return found === 0 ? 0 : 1;
 }
 
 try {

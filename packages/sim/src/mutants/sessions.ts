@@ -1,6 +1,8 @@
 import { NS_PER_S } from "@holdfast/core";
+import { planFromSeed } from "../plan/plan.ts";
 import { restoreOldBackup } from "../run/old-backup.ts";
 import type { Process } from "../world/process.ts";
+import { type Flaws, World } from "../world/world.ts";
 import { messageOf, type Mutant, patchSessions, type Session, type State } from "./mutant.ts";
 
 /** How long the mutant `dedup-by-time` remembers: as short beside the trouble here as minutes are beside an outage. */
@@ -61,6 +63,19 @@ function forgetCancels(session: Session): void {
   };
 }
 
+function believeOlderProcess(session: Session): void {
+  const handleHello = session.handleHello.bind(session);
+  session.handleHello = (hello, ourLineage, journal) => {
+    session.peerIncarnation = Math.min(session.peerIncarnation, hello.incarnation);
+    return handleHello(hello, ourLineage, journal);
+  };
+}
+
+/** Processes are overtaken while they sleep, and nothing else distracts. */
+function runTakeovers(seed: number, flaws: Flaws): void {
+  new World(planFromSeed(seed, ["takeover", "pause", "partition"]), { flaws }).run();
+}
+
 /** The order of a stream, or the memory of it, is lost. */
 export const SESSIONS: readonly Mutant[] = [
   { name: "outbox-dropped-at-send", does: "an envelope is forgotten when it is sent, not when it is acknowledged", flaws: { patch: dropAtSend } },
@@ -81,6 +96,10 @@ export const SESSIONS: readonly Mutant[] = [
   },
   { name: "window-ignored", does: "requests go out however many are outstanding", flaws: { patch: patchSessions(ignoreWindow) } },
   { name: "cancel-not-durable", does: "a cancel is sent, and not stored", flaws: { patch: patchSessions(forgetCancels) } },
+  {
+    name: "older-process-believed", does: "whoever was overtaken goes on speaking for its node", flaws: { patch: patchSessions(believeOlderProcess) },
+    course: runTakeovers,
+  },
   {
     name: "fork-unnoticed", does: "a machine with an old backup is believed: two histories of one lineage",
     flaws: { patch: patchSessions(believeEveryMemory) }, course: (seed, flaws) => void restoreOldBackup(seed, flaws),

@@ -61,16 +61,18 @@ export function faultsOf({ conditions, troubles }: Plan): (Condition | TroubleKi
   return [...conditions, ...new Set(troubles.map(({ kind }) => kind))];
 }
 
-/** Decides everything from the seed. */
-export function planFromSeed(seed: number): Plan {
+/** Decides everything from the seed. With `only`, these kinds of trouble are enabled, and no other fault. */
+export function planFromSeed(seed: number, only?: readonly TroubleKind[]): Plan {
   const dice = new Dice({ seed: `plan ${seed}` }, "plan");
   const enabled = dice.pick("enabled", [0.15, 0.35, 0.6, 0.9]);
   // Most faults need few nodes; now and then there are many.
   const nodes = dice.chance("large fleet", 0.05) ? dice.between("nodes", 9, 30) : dice.between("nodes", 3, 8);
-  const chaosNs = dice.between("chaos", 2, 8) * NS_PER_S;
-  const everyNs = dice.pick("trouble every", [300, 1000, 3000]) * NS_PER_MS;
-  const conditions = CONDITIONS.filter(() => dice.chance("condition", enabled));
-  const kinds = TROUBLES.filter(() => dice.chance("trouble", enabled));
+  // Dense trouble finds most; pauses and deadlines of a minute need a longer time.
+  const isLong = dice.chance("long", 0.3);
+  const chaosNs = (isLong ? dice.between("chaos", 20, 90) : dice.between("chaos", 2, 8)) * NS_PER_S;
+  const everyNs = dice.pick("trouble every", [300, 1000, 3000]) * NS_PER_MS * (isLong ? 10 : 1);
+  const conditions = only === undefined ? CONDITIONS.filter(() => dice.chance("condition", enabled)) : [];
+  const kinds = only ?? TROUBLES.filter(() => dice.chance("trouble", enabled));
   const troubles = kinds.flatMap((kind) => drawTroubles(new Dice({ seed: `plan ${seed}` }, kind), kind, { machines: nodes, everyNs, untilNs: chaosNs }));
   return {
     seed: String(seed), nodes, chaosNs, conditions, troubles: troubles.sort((a, b) => a.atNs - b.atNs),
