@@ -1,4 +1,4 @@
-import { NS_PER_MS, NS_PER_S } from "@holdfast/core";
+import { NS_PER_MS } from "@holdfast/core";
 import type { Dice } from "../choice/dice.ts";
 import { checkSnapshot, isAtRestOnDisk, snapshotOfDisk } from "../checks/snapshots.ts";
 import type { Trouble } from "../plan/trouble.ts";
