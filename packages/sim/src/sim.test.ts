@@ -19,7 +19,7 @@ const SOMETIMES = [
   "partition: split", "partition: isolate", "partition: one-way", "a wall clock was set",
   "a clock stood still", "a wall clock went back while its machine was down", "a write found the disk full", "a start found the disk full", "an fsync took seconds",
   "a bit flipped", "damage was detected",
-  "a gate was closed", "a request waited for a window", "a life was lived again",
+  "a core did without the others", "a gate was closed", "a request waited for a window", "a life was lived again",
   "chain ended by DEADLINE", "hasty ended by DEADLINE", "host work was aborted", "a request was sent with no time left",
   "a cancel won", "a cancel came too late", "an approval was taken", "an approval came too late",
   "a chain of two editions", "work of an older edition went on", "a process was asked to stop",

@@ -183,6 +183,17 @@ export class Checks {
     return undefined;
   }
 
+  /** Something that needs nobody but these machines, and has not ended yet. */
+  pendingWithin(core: readonly number[]): string | undefined {
+    for (const { id, at, path } of this.#world.requests) {
+      if (path.length === 0 || !path.every((one) => core.includes(one))) continue; // a map asks anybody
+      const { process, client, name } = this.#world.machines[at] as Machine;
+      if (process?.running !== true) return `${name} is not running`;
+      if (client.requests.has(id) && process.engine.state.finished.get(id as ExecutionId) === undefined) return `${name} has not finished ${id}`;
+    }
+    return undefined;
+  }
+
   atEnd(): void {
     const pending = this.pending();
     require(pending === undefined, "progress", () => `it is calm, and ${pending}`);

@@ -30,6 +30,8 @@ export interface Plan {
   /** How long the trouble lasts, and the requests come. */
   readonly chaosNs: number;
   readonly troubles: readonly Trouble[];
+  /** When it turns calm, these machines alone have power at first, and must do without the others; null: all have. */
+  readonly core: readonly number[] | null;
   readonly conditions: readonly Condition[];
   /** Configuration wants a link between every two nodes. */
   readonly keepLinks: boolean;
@@ -77,6 +79,7 @@ export function planFromSeed(seed: number, only?: readonly TroubleKind[]): Plan 
   return {
     seed: String(seed), nodes, chaosNs, conditions, troubles: troubles.sort((a, b) => a.atNs - b.atNs),
     requests: drawRequests(new Dice({ seed: `plan ${seed}` }, "requests"), { nodes, chaosNs, conditions, count: dice.between("requests", 8, 40), mix: drawMix(new Dice({ seed: `plan ${seed}` }, "mix")) }),
+    core: dice.chance("core", 0.3) ? drawCore(dice, nodes) : null,
     keepLinks: dice.chance("keep links", 0.3),
     seamCrashes: dice.pick("seam crashes", [0.001, 0.003, 0.01, 0.02]),
     crashAtSeam: null, crashAgainAfter: null,
@@ -94,6 +97,12 @@ export function planFromSeed(seed: number, only?: readonly TroubleKind[]): Plan 
   };
 }
 
+/** Neighbours, since it is those who ask each other. */
+function drawCore(dice: Dice, nodes: number): number[] {
+  const from = dice.below("core from", nodes);
+  return Array.from({ length: dice.between("core size", 2, nodes - 1) }, (_, at) => (from + at) % nodes);
+}
+
 function drawRequests(dice: Dice, given: { nodes: number; chaosNs: number; conditions: readonly Condition[]; count: number; mix: Mix }): PlannedRequest[] {
   const { nodes, chaosNs, conditions, count, mix } = given;
   const requests: PlannedRequest[] = [];
@@ -108,7 +117,7 @@ function drawRequests(dice: Dice, given: { nodes: number; chaosNs: number; condi
 
 /** A world in which nothing of itself stands in anybody's way. */
 export const TAME = {
-  keepLinks: false, seamCrashes: 0, crashAtSeam: null, crashAgainAfter: null, seamPowerCuts: true, delayMinNs: 200_000, delayMeanNs: 1_000_000,
+  core: null, keepLinks: false, seamCrashes: 0, crashAtSeam: null, crashAgainAfter: null, seamPowerCuts: true, delayMinNs: 200_000, delayMeanNs: 1_000_000,
   cuts: 0, socketBytes: 256 * KIB, linkBufferMax: 512 * KIB * KIB, tampering: { lost: 0, doubled: 0, replayed: 0, overtaken: 0 }, windowMax: WINDOW_MAX,
 } as const satisfies Partial<Plan>;
 

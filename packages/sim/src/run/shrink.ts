@@ -158,5 +158,6 @@ function withoutNode({ plan, choices, ...rest }: Case, gone: number): Case {
     if (at === undefined) return [[place, turns] as const];
     return Number(at) === gone ? [] : [[[nodeName(moved(Number(at))), ...what].join("/"), turns] as const];
   });
-  return { ...rest, plan: { ...plan, nodes: plan.nodes - 1, troubles, requests }, choices: Object.fromEntries(places) };
+  const core = plan.core?.filter((at) => at !== gone).map(moved) ?? null;
+  return { ...rest, plan: { ...plan, core, nodes: plan.nodes - 1, troubles, requests }, choices: Object.fromEntries(places) };
 }

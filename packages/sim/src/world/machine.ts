@@ -32,6 +32,7 @@ export class Machine {
   /** Timers that fell due while it stood still. */
   readonly #frozenTimers: (() => void)[] = [];
   #starting = 0;
+  #stranded = false;
 
   constructor(world: World, index: number, name: string) {
     this.world = world;
@@ -178,6 +179,18 @@ export class Machine {
     this.#restart();
   }
 
+  /** Without power, until it is rescued. */
+  strand(): void {
+    this.#stranded = true;
+    this.#starting++; // Whoever was about to start does not.
+    this.cutPower("stranded");
+  }
+
+  rescue(): void {
+    this.#stranded = false;
+    this.start();
+  }
+
   /** A commit that failed is never tried again. */
   storeFailed(process: Process, error: RuntimeError): void {
     this.world.reached(error.code === "STORE_FENCED" ? "a zombie was fenced" : error.details["reason"] === "full" ? "a write found the disk full" : "an fsync failed");
@@ -189,8 +202,9 @@ export class Machine {
   }
 
   #restart(): void {
+    if (this.#stranded) return;
     this.world.after(this.world.weather.restartNs(this.dice), () => {
-      if (this.process?.alive !== true) this.start();
+      if (!this.#stranded && this.process?.alive !== true) this.start();
     });
   }
 }

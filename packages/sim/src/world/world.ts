@@ -8,7 +8,7 @@ import { TimeWatch } from "../checks/time-watch.ts";
 import { Editions } from "../workload/editions.ts";
 import { nodeName } from "../workload/flows.ts";
 import { makeRequest, type Request } from "../workload/request.ts";
-import type { Rule } from "../violation.ts";
+import { require, type Rule } from "../violation.ts";
 import type { Story } from "../story/story.ts";
 import { Chaos } from "./chaos.ts";
 import { EventQueue } from "./event-queue.ts";
@@ -56,7 +56,7 @@ const GLANCE_NS = 100 * NS_PER_MS;
 /**
  * A fleet of real nodes in one thread: everything around them is simulated, from a seed.
  *
- *     chaos: trouble, and requests  ──▶  calm: everything pending must end  ──▶  at rest
+ *     chaos: trouble, and requests  ──▶  calm, perhaps for a core only at first: everything pending must end  ──▶  at rest
  */
 export class World {
   readonly plan: Plan;
@@ -126,14 +126,32 @@ export class World {
     this.#queue.runUntil(plan.chaosNs);
     this.note("calm");
     chaos.end();
+    if (plan.core !== null) this.#runCore(plan.core);
+    this.#runCalm(() => this.checks.pending());
+    this.checks.atEnd();
+  }
+
+  /** The core must do without the others, which come back afterwards. */
+  #runCore(core: readonly number[]): void {
+    const others = this.machines.filter(({ index }) => !core.includes(index));
+    for (const machine of others) machine.strand();
+    const pending = (): string | undefined => this.checks.pendingWithin(core);
+    this.#runCalm(pending);
+    const left = pending();
+    require(left === undefined, "progress", () => `it is calm among ${core.map(nodeName).join(", ")}, and ${left}`);
+    this.reached("a core did without the others");
+    for (const machine of others) machine.rescue();
+  }
+
+  /** Lets time pass until nothing is pending, or too much has passed. */
+  #runCalm(pending: () => string | undefined): void {
     const calmAt = this.now;
     const until = calmAt + CALM_NS_MAX;
-    while (this.now < until && this.checks.pending() !== undefined) {
-      for (const { client } of machines) client.retry();
+    while (this.now < until && pending() !== undefined) {
+      for (const { client } of this.machines) client.retry();
       this.#queue.runUntil(this.now + GLANCE_NS);
       this.times.glance(calmAt);
     }
-    this.checks.atEnd();
   }
 
   runFor(ns: number): void {
