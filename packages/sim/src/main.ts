@@ -1,6 +1,7 @@
 import { writeFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { MUTANTS } from "./mutants/mutants.ts";
 import { printMutants } from "./mutants/print-mutants.ts";
 import { faultsOf } from "./plan/plan.ts";
 import { addReports, type BatchReport, type Failure, runBatch } from "./run/batch.ts";
@@ -34,6 +35,7 @@ const SHRINK_MS_MAX = 60_000;
 const SAVE_EVERY_MS = 2000;
 
 class UsageError extends Error {}
+const MUTANT_NAMES: ReadonlySet<string> = new Set(MUTANTS.map(({ name }) => name));
 
 /** Exit status. */
 async function main(args: readonly string[]): Promise<number> {
@@ -45,10 +47,11 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
+  if (values.mutant !== undefined && !MUTANT_NAMES.has(values.mutant)) throw new UsageError(`there is no mutant ${values.mutant}`);
   if (seeds !== undefined) return runSeeds({ from: whole(values.from), count: whole(seeds), jobs: values.jobs === undefined ? undefined : whole(values.jobs), progress: values.progress });
   if (everywhere !== undefined) return crashEverywhere(whole(everywhere));
   if (positionals.length === 1) return printMutants() ? 0 : 1;
-  const given = seed === undefined ? runCase(parseCase(readFileSync(values.case as string, "utf8"))) : caseOfSeed(whole(seed), values.mutant ?? null);
+  const given = seed === undefined ? runCase(parseCase(readText(values.case as string))) : caseOfSeed(whole(seed), values.mutant ?? null);
   return replay(given, { lines: whole(values.lines), shrinks: values.shrink, name: seed === undefined ? "case" : `seed-${seed}${values.mutant === undefined ? "" : `-${values.mutant}`}` });
 }
 
@@ -109,8 +112,7 @@ interface SeedsWanted {
 }
 
 async function runSeeds({ from, count, jobs, progress }: SeedsWanted): Promise<number> {
-  const before = progress !== undefined && existsSync(progress) ? (JSON.parse(readFileSync(progress, "utf8")) as BatchReport) : undefined;
-  if (before !== undefined && before.from !== from) throw new UsageError(`${progress} holds seeds from ${before.from} on`);
+  const before = progress !== undefined && existsSync(progress) ? readProgress(progress, from) : undefined;
   const started = performance.now();
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
@@ -128,6 +130,7 @@ async function runSeeds({ from, count, jobs, progress }: SeedsWanted): Promise<n
       if (performance.now() - savedAt < SAVE_EVERY_MS) return;
       savedAt = performance.now();
       save(now);
+      console.error(`· ${now.to - from} of ${count} seeds`);
     },
   });
   save(done);
@@ -139,6 +142,21 @@ async function runSeeds({ from, count, jobs, progress }: SeedsWanted): Promise<n
   console.log(`reached: ${labels.join(", ")}`);
   if (stop.signal.aborted) return 130;
   return failures.length === 0 ? 0 : 1;
+}
+
+function readProgress(path: string, from: number): BatchReport {
+  const stored = JSON.parse(readText(path)) as BatchReport;
+  if (!Number.isSafeInteger(stored.to) || !Array.isArray(stored.failures)) throw new UsageError(`${path} holds no progress of a batch`);
+  if (stored.from !== from) throw new UsageError(`${path} holds seeds from ${stored.from} on`);
+  return stored;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
 }
 
 function tell({ seed, rule, message, case: failing }: Failure, isStored: boolean): void {
