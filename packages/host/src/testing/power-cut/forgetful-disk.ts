@@ -7,7 +7,8 @@
  * Rules:
  *   F1. What was synced is there.
  *   F2. Each sector of a file is as it was at some moment since the file's last sync, its size likewise, and each name in
- *       a directory likewise since the directory's. A sector is never torn in itself.
+ *       a directory likewise since the directory's. A sector is never torn in itself, and a file is cut or is not: what
+ *       lay behind the cut goes with the size (journaling file systems finish a truncation that they began).
  *   F3. Nothing is ordered between files, sectors and names, save by a sync. A file's sync says nothing of its name: POSIX
  *       asks for no more (ext4 and XFS do more).
  */
@@ -184,17 +185,19 @@ class File {
     this.#durable.copy(content);
     let size = this.#durable.length;
     for (const [index, change] of this.#pending.entries()) {
-      const [from, to] = "data" in change ? [change.offset, ends[index]!] : [change.bytes, content.length];
+      const sized = index < fate("size");
+      if ("bytes" in change) {
+        if (sized) content.fill(0, (size = change.bytes));
+        continue;
+      }
+      const [from, to] = [change.offset, ends[index]!];
       for (let at = from; at < to; ) {
         const sector = Math.floor(at / SECTOR_BYTES);
         const next = Math.min((sector + 1) * SECTOR_BYTES, to);
-        if (index < fate(sector)) {
-          if ("data" in change) change.data.copy(content, at, at - from, next - from);
-          else content.fill(0, at, next);
-        }
+        if (index < fate(sector)) change.data.copy(content, at, at - from, next - from);
         at = next;
       }
-      if (index < fate("size")) size = "data" in change ? Math.max(size, to) : change.bytes;
+      if (sized) size = Math.max(size, to);
     }
     return content.subarray(0, size);
   }
