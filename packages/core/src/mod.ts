@@ -8,6 +8,7 @@ export { comparePeerIds, ed25519FromPeerId, parsePeerId, peerIdFromEd25519 } fro
 export { NS_PER_MS, NS_PER_S, type Due } from "./base/time.ts";
 export { sha256, sha256Hex } from "./base/sha256.ts";
 export { VALUE_BYTES_MAX, type Value } from "./base/value.ts";
+export type { StoredValue } from "./base/stored-value.ts";
 export { checkValue, decodeValue, encodeValue, isValue } from "./base/value-codec.ts";
 
 export { FrameReader } from "./wire/frame.ts";

@@ -71,7 +71,7 @@ export class HostWork {
       if (found.done) return found.value;
     }
     // A copy: what the function does to its input must not reach the slot that it came from.
-    return run(structuredClone(effect.input), context);
+    return run(structuredClone(effect.input.value), context);
   }
 }
 

@@ -18,7 +18,7 @@ export function executionSummaries(state: EngineState): ExecutionSummary[] {
     startedAtMs: wallMs(state, execution.startedAt), endedAtMs: null,
   }));
   const finished = [...state.finished.values()].map((execution): ExecutionSummary => ({
-    id: execution.id, flow: execution.flow, state: execution.outcome.ok ? "completed" : "failed", origin: "application",
+    id: execution.id, flow: execution.flow, state: execution.ok ? "completed" : "failed", origin: "application",
     startedAtMs: wallMs(state, execution.startedAt), endedAtMs: wallMs(state, execution.endedAt),
   }));
   return [...running, ...finished];
@@ -36,7 +36,7 @@ export function executionDetails(state: EngineState, id: ExecutionId): Execution
     const commandId = execution.commands.get(index);
     const command = commandId === undefined ? undefined : state.commands.get(commandId);
     const map = execution.maps.get(index);
-    const items = map === undefined ? undefined : execution.values[operation.inputs[0] as number];
+    const items = map === undefined ? undefined : execution.valueAt(operation.inputs[0] as number);
     return {
       name: operation.name, kind: operation.kind, state: STATUS_NAMES[execution.status[index] as number] as string,
       waitsFor: command === undefined ? (map === undefined ? null : `${map.inFlight.size} children`) : waitsFor(command),

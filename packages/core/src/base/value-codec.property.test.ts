@@ -5,6 +5,7 @@ import { structBigIntEncoder } from "cborg/taglib";
 import fc from "fast-check";
 import { RuntimeError } from "./errors.ts";
 import { decodeValue, encodeValue, isValue } from "./value-codec.ts";
+import { ValueDecoder } from "./value-decoder.ts";
 import type { Value } from "./value.ts";
 
 const text = fc.oneof(fc.string({ unit: "binary", maxLength: 20 }), fc.constantFrom("__proto__", "\ufeff", "constructor", ""));
@@ -45,21 +46,46 @@ test("value: V1: every value comes back", () => {
 test("value: the bytes are those of cborg's RFC 8949 options, whatever the order of keys", () => {
   const reference = { ...rfc8949EncodeOptions, typeEncoders: { bigint: structBigIntEncoder } };
   fc.assert(
-    fc.property(value.filter((given) => !usesSmallBignum(given)), (given) => {
+    fc.property(value.filter((given) => !isLongerInCborg(given)), (given) => {
       assert.deepEqual(Buffer.from(encodeValue(given)), Buffer.from(encode(given, reference)));
     }),
   );
 });
 
-/** cborg writes the bignums 0 and −1 with a byte of zero, against the RFC's preferred form. */
-function usesSmallBignum(given: Value): boolean {
+/**
+ * Against the RFC's preferred form, cborg writes the bignums 0 and −1 with a byte of zero, and some halves below the normal
+ * ones (multiples of 2^−24 under 2^−14) as longer floats.
+ */
+function isLongerInCborg(given: Value): boolean {
   if (given === 0n || given === -1n) return true;
+  if (typeof given === "number") return Math.abs(given) < 2 ** -14 && Number.isInteger(given * 2 ** 24);
   if (typeof given !== "object" || given === null || given instanceof Uint8Array) return false;
-  return Object.values(given).some((part) => usesSmallBignum(part as Value));
+  return Object.values(given).some((part) => isLongerInCborg(part as Value));
 }
 
-/** Refused, or the bytes are the encoding of what they decode to. */
+test("value: a float takes as few bytes as hold it", () => {
+  const examples: [number, string][] = [ // RFC 8949, appendix A, where they are no whole numbers
+    [1.5, "f93e00"], [5.960464477539063e-8, "f90001"], [0.00006103515625, "f90400"], [-4.1, "fbc010666666666666"], [1.1, "fb3ff199999999999a"],
+    [3.4028234663852886e38, "fa7f7fffff"], [1e300, "fb7e37e43c8800759c"], [-220 * 2 ** -24, "f980dc"],
+  ];
+  for (const [number, hex] of examples) assert.equal(Buffer.from(encodeValue(number)).toString("hex"), hex);
+  for (let units = 1; units < 1 << 10; units++) assert.equal(encodeValue(units * 2 ** -24).length, 3);
+});
+
+/** Where the first value ends, or undefined when it is refused. */
+function endOf(bytes: Uint8Array, step: (decoder: ValueDecoder) => unknown): number | undefined {
+  const decoder = new ValueDecoder(bytes);
+  try {
+    step(decoder);
+    return decoder.pos();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Refused, or the bytes are the encoding of what they decode to. What is stepped over is refused as if it were read. */
 function checkForeign(bytes: Uint8Array): void {
+  assert.equal(endOf(bytes, (decoder) => decoder.skip()), endOf(bytes, (decoder) => decoder.read()));
   let decoded: Value;
   try {
     decoded = decodeValue(bytes);

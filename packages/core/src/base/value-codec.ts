@@ -1,14 +1,14 @@
-import { encodeInto, Token, Type } from "cborg";
 import { RuntimeError } from "./errors.ts";
 import { utf8Length } from "./utf8.ts";
 import { ValueDecoder } from "./value-decoder.ts";
+import { bignumDigits, writeValue } from "./value-encoder.ts";
 import { VALUE_BYTES_MAX, VALUE_DEPTH_MAX } from "./value.ts";
 import type { Value } from "./value.ts";
 
 /**
  * Values as deterministic CBOR (RFC 8949 §4.2.1): one value, one sequence of bytes, on every node and for ever, so
- * that encodings can be hashed and compared. `cborg` does the encoding and `value-decoder.ts` the decoding; this file adds what
- * a runtime needs around it:
+ * that encodings can be hashed and compared. `value-encoder.ts` writes and `value-decoder.ts` reads; this file adds what
+ * a runtime needs around them:
  *
  *   V1. A value that encodes decodes to the same value; bytes that decode encode to the same bytes.
  *   V2. A number stays a number and a bigint a bigint: bigints are always bignums (tags 2 and 3), also small ones,
@@ -28,12 +28,6 @@ const TOO_LARGE = -2;
 const scratch = new Uint8Array(SCRATCH_BYTES);
 
 /**
- * cborg's default order, shorter keys first and then bytewise, is the bytewise order of RFC 8949 for text keys, the
- * only ones we have (a text's head grows with its length), and three times as fast as its `rfc8949EncodeOptions`.
- */
-const ENCODE_OPTIONS = { typeEncoders: { bigint: bignumTokens } };
-
-/**
  * Encodes a value into fresh bytes.
  *
  * Throws VALUE_INVALID with the path of the first part that is no value, VALUE_TOO_LARGE beyond `limit` bytes.
@@ -41,7 +35,7 @@ const ENCODE_OPTIONS = { typeEncoders: { bigint: bignumTokens } };
 export function encodeValue(value: Value, limit: number = VALUE_BYTES_MAX): Uint8Array {
   const size = checkedSize(value, limit);
   const target = size <= SCRATCH_BYTES ? scratch : new Uint8Array(size);
-  const { written } = encodeInto(value, target, ENCODE_OPTIONS);
+  const written = writeValue(value, target, 0);
   if (written > limit) throw new RuntimeError("VALUE_TOO_LARGE", { bytes: written, limit });
   // A buffer of the very size needs no copy; a larger one would keep its unused rest alive.
   return written === size && target !== scratch ? target : target.slice(0, written);
@@ -54,7 +48,7 @@ export function encodeValue(value: Value, limit: number = VALUE_BYTES_MAX): Uint
  */
 export function decodeValue(bytes: Uint8Array): Value {
   if (bytes.length === 0 || bytes.length > VALUE_BYTES_MAX) throw malformed(`a value of ${bytes.length} bytes`);
-  const decoder = new ValueDecoder(plain(bytes));
+  const decoder = new ValueDecoder(bytes);
   let value: Value;
   try {
     value = decoder.read();
@@ -102,7 +96,7 @@ function measure(part: unknown, depth: number, sizeMax: number, trail: string[])
       if (Number.isSafeInteger(part)) return headSize(part < 0 ? -1 - part : part);
       return Number.isFinite(part) ? 9 : invalid(String(part), trail);
     case "bigint":
-      return 1 + textSize(magnitude(part).length / 2);
+      return 1 + textSize(bignumDigits(part).length / 2);
     case "string": {
       const bytes = utf8Length(part);
       return bytes < 0 ? invalid("a string with a lone surrogate", trail) : textSize(bytes);
@@ -173,33 +167,6 @@ function headSize(argument: number): number {
 
 function textSize(bytes: number): number {
   return headSize(bytes) + bytes;
-}
-
-/** What a bignum's bytes say, in an even number of hexadecimal digits; none for 0 and −1 (RFC 8949 §3.4.3). */
-function magnitude(value: bigint): string {
-  const unsigned = value < 0n ? -1n - value : value;
-  if (unsigned === 0n) return "";
-  const digits = unsigned.toString(16);
-  return digits.length % 2 === 0 ? digits : `0${digits}`;
-}
-
-function bignumTokens(value: bigint): Token[] {
-  const digits = magnitude(value);
-  const bytes = new Uint8Array(digits.length / 2);
-  for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = (digitValue(digits.charCodeAt(2 * i)) << 4) | digitValue(digits.charCodeAt(2 * i + 1));
-  }
-  return [new Token(Type.tag, value < 0n ? 3 : 2), new Token(Type.bytes, bytes)];
-}
-
-function digitValue(code: number): number {
-  return code < 0x3a ? code - 0x30 : code - 0x57;
-}
-
-/** Sees through subclasses such as Node's Buffer, whose `slice` makes views. */
-function plain(bytes: Uint8Array): Uint8Array {
-  if (bytes.constructor === Uint8Array) return bytes;
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function malformed(reason: string): RuntimeError {

@@ -1,6 +1,6 @@
 import { Tokenizer } from "cborg";
-import { encodedLength } from "cborg/length";
 import { decodeUtf8, isUtf8 } from "./utf8.ts";
+import { floatSize } from "./value-encoder.ts";
 import { VALUE_DEPTH_MAX } from "./value.ts";
 import type { Value } from "./value.ts";
 
@@ -17,9 +17,12 @@ const shortTexts = Array.from({ length: SHORT_TEXT_BYTES_MAX + 1 }, (_, length) 
 const SHORTEST = [24, 0x100, 0x1_0000, 0x1_0000_0000] as const;
 
 /** Keys up to this length are kept, at most so many: the same few come again and again, and need not be made anew. */
-const KNOWN_KEY_BYTES_MAX = 32;
+const KNOWN_KEY_BYTES_MAX = 64;
 const KNOWN_KEYS = 1024;
 const knownKeys = new Array<string>(KNOWN_KEYS).fill("");
+
+/** One for all: made anew for each decoder, it would be a third of the objects of a restart. */
+const OPTIONS = {};
 
 const floatBytes = new Uint8Array(8);
 const floatView = new DataView(floatBytes.buffer);
@@ -33,6 +36,11 @@ const floatView = new DataView(floatBytes.buffer);
  * Throws bare Errors; `decodeValue` turns them into VALUE_MALFORMED.
  */
 export class ValueDecoder extends Tokenizer {
+  constructor(bytes: Uint8Array, at = 0) {
+    super(plain(bytes), OPTIONS);
+    this._pos = at;
+  }
+
   /** The next value, inside so many lists and maps. */
   read(depth = 0): Value {
     const head = this.data[this._pos];
@@ -46,6 +54,82 @@ export class ValueDecoder extends Tokenizer {
       case 5: return this.#map(depth);
       case 6: return this.#bignum();
       default: return this.#simple(head & 31);
+    }
+  }
+
+  /** The next value, which must be a text: one that comes again and again, such as a kind or the name of a flow. */
+  readName(): string {
+    if (!this.atText()) throw new Error("a key that is no text");
+    return this.#key();
+  }
+
+  atText(): boolean {
+    return this.data[this._pos]! >>> 5 === 3;
+  }
+
+  /** Steps over the next value: `read` will take it. Makes nothing of it, and so takes a third of the time. */
+  skip(depth = 0): void {
+    const head = this.data[this._pos];
+    if (head === undefined) throw new Error("a value that is cut off");
+    switch (head >>> 5) {
+      case 0: return void this.#argument();
+      case 2: return this.#skipBytes();
+      case 3: return void this.skipText();
+      case 4: {
+        const length = this.#openLevel(depth);
+        for (let n = 0; n < length; n++) this.skip(depth + 1);
+        return;
+      }
+      case 5: return this.#skipMap(depth);
+      default: this.read(depth); // small
+    }
+  }
+
+  #skipBytes(): void {
+    const length = this.#length(); // moves on, too
+    this._pos += length;
+  }
+
+  /** Steps over a text and returns its length in bytes. */
+  skipText(): number {
+    if (!this.atText()) throw new Error("a key that is no text");
+    const length = this.#length();
+    const start = this._pos;
+    this._pos = start + length;
+    if (!isUtf8(this.data, start, start + length)) throw new Error("a text that is not UTF-8");
+    return length;
+  }
+
+  /** Enters bytes that are themselves an encoded value, and returns where they end. */
+  enterBytes(): number {
+    if (this.data[this._pos]! >>> 5 !== 2) throw new Error("not bytes");
+    const length = this.#length();
+    return this._pos + length;
+  }
+
+  /** Enters a list: what follows are so many values. */
+  enterList(depth = 0): number {
+    if (this.data[this._pos]! >>> 5 !== 4) throw new Error("not a list");
+    return this.#openLevel(depth);
+  }
+
+  #openLevel(depth: number): number {
+    const length = this.#length();
+    if (depth === VALUE_DEPTH_MAX) throw new Error(`nesting beyond ${VALUE_DEPTH_MAX} levels`);
+    return length;
+  }
+
+  #skipMap(depth: number): void {
+    const length = this.#openLevel(depth);
+    let lastStart = 0;
+    let lastEnd = 0;
+    for (let n = 0; n < length; n++) {
+      const bytes = this.skipText();
+      const start = this._pos - bytes;
+      if (n > 0 && !precedes(this.data, lastStart, lastEnd, start, this._pos)) throw new Error("keys that are out of order or repeated");
+      lastStart = start;
+      lastEnd = this._pos;
+      this.skip(depth + 1);
     }
   }
 
@@ -91,22 +175,19 @@ export class ValueDecoder extends Tokenizer {
   }
 
   #list(depth: number): Value[] {
-    const length = this.#length();
-    if (depth === VALUE_DEPTH_MAX) throw new Error(`nesting beyond ${VALUE_DEPTH_MAX} levels`);
+    const length = this.#openLevel(depth);
     const list: Value[] = [];
     for (let n = 0; n < length; n++) list.push(this.read(depth + 1));
     return list;
   }
 
   #map(depth: number): { readonly [key: string]: Value } {
-    const length = this.#length();
-    if (depth === VALUE_DEPTH_MAX) throw new Error(`nesting beyond ${VALUE_DEPTH_MAX} levels`);
+    const length = this.#openLevel(depth);
     const map: { [key: string]: Value } = {};
     let lastStart = 0;
     let lastEnd = 0;
     for (let n = 0; n < length; n++) {
-      if (this.data[this._pos]! >>> 5 !== 3) throw new Error("a key that is no text");
-      const key = this.#key();
+      const key = this.readName();
       const end = this._pos;
       const start = end - this.#keyBytes;
       if (n > 0 && !precedes(this.data, lastStart, lastEnd, start, end)) throw new Error("keys that are out of order or repeated");
@@ -171,7 +252,7 @@ export class ValueDecoder extends Tokenizer {
     const value = bytes === 8 ? floatView.getFloat64(0) : bytes === 4 ? floatView.getFloat32(0) : halfFloat(floatView.getUint16(0));
     if (!Number.isFinite(value)) throw new Error("a float that is no number");
     if (Number.isSafeInteger(value)) throw new Error("a whole number as float");
-    const isShortest = bytes === 8 ? Math.fround(value) !== value : encodedLength(value) === 1 + bytes;
+    const isShortest = floatSize(value) === bytes;
     if (!isShortest) throw new Error("a float in more bytes than necessary");
     return value;
   }
@@ -224,4 +305,10 @@ function bignumFromBytes(bytes: Uint8Array): bigint {
 
 function digitCode(value: number): number {
   return value < 10 ? value + 0x30 : value + 0x57;
+}
+
+/** Sees through subclasses such as Node's Buffer, whose `slice` makes views. */
+function plain(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

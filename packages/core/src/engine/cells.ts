@@ -1,4 +1,6 @@
 import { assert } from "../base/assert.ts";
+import { RuntimeError } from "../base/errors.ts";
+import { StoredValue } from "../base/stored-value.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import { ROW, type Encoded } from "./rows.ts";
@@ -14,15 +16,31 @@ const COMPACT_PAIRS_MIN = 64;
 /** One segment of a partition's log: [key, value, key, value, …] as it stood when the record was taken. */
 class Segment implements Row {
   readonly key: string;
+  readonly number: number;
   removed = false;
   persisted = false;
-  pairs: number;
+  pairs = 0;
+  /** Restored, checked, and not looked into yet. */
+  unread: StoredValue | undefined;
   #partition: Partition | undefined;
 
-  constructor(key: string, pairs: number, partition?: Partition) {
+  private constructor(key: string, number: number, partition?: Partition, unread?: StoredValue) {
     this.key = key;
-    this.pairs = pairs;
+    this.number = number;
     this.#partition = partition;
+    this.unread = unread;
+  }
+
+  static open(key: string, number: number, partition: Partition): Segment {
+    return new Segment(key, number, partition);
+  }
+
+  static restore(key: string, number: number, bytes: Uint8Array): Segment {
+    const pairs = RowReader.countPairs(key, bytes);
+    const segment = new Segment(key, number, undefined, StoredValue.checked(bytes));
+    segment.pairs = pairs;
+    segment.persisted = true;
+    return segment;
   }
 
   encode(journal: Journal): Uint8Array {
@@ -40,7 +58,9 @@ class Segment implements Row {
  */
 class Partition {
   readonly #prefix: string;
-  readonly cells = new Map<string, Value>();
+  readonly #cells = new Map<string, Value>();
+  /** It was restored, and nobody has asked for a cell: of a large table most is not read for long after a start. */
+  #unread = false;
   readonly #changed = new Set<string>();
   #segments: Segment[] = [];
   #open: Segment | undefined;
@@ -51,11 +71,25 @@ class Partition {
     this.#prefix = prefix;
   }
 
+  get cells(): Map<string, Value> {
+    if (this.#unread) this.#read();
+    return this.#cells;
+  }
+
+  #read(): void {
+    this.#unread = false;
+    for (const segment of this.#segments) {
+      const pairs = (segment.unread?.value ?? []) as readonly Value[];
+      for (let at = 0; at < pairs.length; at += 2) this.#cells.set(pairs[at] as string, pairs[at + 1] as Value);
+      segment.unread = undefined;
+    }
+  }
+
   set(key: string, value: Value, journal: Journal): void {
     this.cells.set(key, value);
     this.#changed.add(key);
     if (this.#open === undefined) {
-      this.#open = new Segment(`${this.#prefix}${this.#next++}`, 0, this);
+      this.#open = Segment.open(`${this.#prefix}${this.#next}`, this.#next++, this);
       journal.touch(this.#open);
     }
   }
@@ -87,50 +121,45 @@ class Partition {
     return [`${this.#prefix}0`, encodeValue(keys.flatMap((key) => [key, this.cells.get(key) as Value]))];
   }
 
-  /** Segments come in ascending order of their numbers. */
-  restoreSegment(number: number, bytes: Uint8Array): void {
-    const key = `${this.#prefix}${number}`;
-    const reader = RowReader.of(key, bytes);
-    const segment = new Segment(key, 0);
-    segment.persisted = true;
-    while (!reader.atEnd) {
-      this.cells.set(reader.text(), reader.any());
-      segment.pairs++;
+  /** All segments of the partition, in any order. */
+  restore(segments: Segment[]): void {
+    this.#segments = segments.sort((a, b) => a.number - b.number);
+    this.#unread = true;
+    for (const { pairs, number } of segments) {
+      this.#pairs += pairs;
+      this.#next = number + 1;
     }
-    this.#segments.push(segment);
-    this.#pairs += segment.pairs;
-    this.#next = number + 1;
   }
 }
 
 /** Cells of one name: durable values by key, changed one at a time, in the turn. */
 export class CellTable {
   readonly #name: string;
-  readonly #partitions: Partition[] = [];
+  /** Made when first used: most tables are small, and some are only asked for. */
+  readonly #partitions = new Array<Partition | undefined>(PARTITIONS).fill(undefined);
   #sorted: string[] | undefined;
 
   constructor(name: string) {
     this.#name = name;
-    for (let n = 0; n < PARTITIONS; n++) this.#partitions.push(new Partition(`${ROW.cells}${encodeURIComponent(name)}/${n}/`));
   }
 
   get size(): number {
-    return this.#partitions.reduce((sum, partition) => sum + partition.cells.size, 0);
+    return this.#partitions.reduce((sum, partition) => sum + (partition?.cells.size ?? 0), 0);
   }
 
   get(key: string): Value | undefined {
-    return this.#partitionOf(key).cells.get(key);
+    return this.#partitions[partitionOf(key)]?.cells.get(key);
   }
 
   set(key: string, value: Value, journal: Journal): void {
-    const partition = this.#partitionOf(key);
+    const partition = this.#partition(partitionOf(key));
     if (this.#sorted !== undefined && !partition.cells.has(key)) this.#sorted = undefined;
     partition.set(key, value, journal);
   }
 
   /** Up to `limit` pairs with keys after `after`, in ascending order of UTF-16 code units. */
   range(after: string | null, limit: number): [string, Value][] {
-    this.#sorted ??= this.#partitions.flatMap((partition) => [...partition.cells.keys()]).sort();
+    this.#sorted ??= this.#partitions.flatMap((partition) => [...(partition?.cells.keys() ?? [])]).sort();
     const keys = this.#sorted;
     let low = 0;
     let high = keys.length;
@@ -142,27 +171,29 @@ export class CellTable {
     return keys.slice(low, low + limit).map((key) => [key, this.get(key) as Value]);
   }
 
-  restoreSegment(partition: number, number: number, bytes: Uint8Array): void {
-    const target = this.#partitions[partition];
-    if (target === undefined) RowReader.of(this.#name, bytes).refuse(`no partition ${partition}`);
-    else target.restoreSegment(number, bytes);
+  restore(partition: number, segments: Segment[]): void {
+    this.#partition(partition).restore(segments);
   }
 
   *entries(): Iterable<[string, Value]> {
-    for (const partition of this.#partitions) yield* partition.cells;
+    for (const partition of this.#partitions) if (partition !== undefined) yield* partition.cells;
   }
 
-  /** What `restoreSegment` takes, one full segment a partition; changes nothing. */
+  /** What can be restored, one full segment a partition; changes nothing. */
   *capture(): Iterable<Encoded> {
-    for (const partition of this.#partitions) if (partition.cells.size > 0) yield partition.capture();
+    for (const partition of this.#partitions) if (partition !== undefined && partition.cells.size > 0) yield partition.capture();
   }
 
-  #partitionOf(key: string): Partition {
-    // FNV-1a over the code units: any even spread will do, as long as it never changes.
-    let hash = 0x811c9dc5;
-    for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
-    return this.#partitions[(hash >>> 0) % PARTITIONS] as Partition;
+  #partition(at: number): Partition {
+    return (this.#partitions[at] ??= new Partition(`${ROW.cells}${encodeURIComponent(this.#name)}/${at}/`));
   }
+}
+
+function partitionOf(key: string): number {
+  // FNV-1a over the code units: any even spread will do, as long as it never changes.
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
+  return (hash >>> 0) % PARTITIONS;
 }
 
 /** All cell tables of a node, by name. */
@@ -194,15 +225,30 @@ export class Cells {
   }
 
   /** Rows of the family `cells/`, in any order. */
-  restore(rows: readonly (readonly [string, Uint8Array])[]): void {
-    const parsed = rows.map(([key, bytes]) => {
-      const parts = key.slice(ROW.cells.length).split("/");
-      if (parts.length !== 3) RowReader.of(key, bytes).refuse("a key of three parts");
-      const [name, partition, number] = [decodeURIComponent(parts[0] as string), Number(parts[1]), Number(parts[2])];
-      if (!(Number.isSafeInteger(number) && number >= 0)) RowReader.of(key, bytes).refuse("a segment without its number");
-      return { name, partition, number, bytes };
-    });
-    parsed.sort((a, b) => a.number - b.number);
-    for (const { name, partition, number, bytes } of parsed) this.table(name).restoreSegment(partition, number, bytes);
+  restore(rows: readonly Encoded[]): void {
+    const segmentsOf = new Map<string, Segment[]>();
+    let prefix = "/"; // of no key
+    let segments: Segment[] = [];
+    for (const [key, bytes] of rows) {
+      if (!key.startsWith(prefix)) { // a store's rows come partition by partition
+        prefix = key.slice(0, key.lastIndexOf("/") + 1);
+        segments = segmentsOf.get(prefix) ?? [];
+        segmentsOf.set(prefix, segments);
+      }
+      const number = Number(key.slice(prefix.length));
+      if (!(Number.isSafeInteger(number) && number >= 0)) refuse(key, "a segment without its number");
+      segments.push(Segment.restore(key, number, bytes));
+    }
+    for (const [prefix, segments] of segmentsOf) {
+      const [name, partition, ...more] = prefix.slice(ROW.cells.length, -1).split("/");
+      const at = Number(partition);
+      if (name === undefined || partition === undefined || more.length > 0) refuse(prefix, "a key of other than three parts");
+      if (!(Number.isInteger(at) && at >= 0 && at < PARTITIONS)) refuse(prefix, `no partition ${partition}`);
+      this.table(decodeURIComponent(name)).restore(at, segments);
+    }
   }
+}
+
+function refuse(part: string, reason: string): never {
+  throw new RuntimeError("SNAPSHOT_INVALID", { part, reason });
 }

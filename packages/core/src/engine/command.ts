@@ -6,7 +6,6 @@ import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Row } from "./journal.ts";
 import type { TimerEntry, TimerSubject } from "./timer-table.ts";
-import type { WakeReason } from "./engine-events.ts";
 
 export const COMMAND_KINDS = ["timer", "host", "request", "child", "event", "gate", "output"] as const;
 export type CommandKind = (typeof COMMAND_KINDS)[number];
@@ -29,6 +28,8 @@ export interface Attempt {
   budgetFrom: number;
 }
 
+const NOBODY: ReadonlyMap<PeerId, string> = new Map();
+
 /**
  * The only way for an operation to wait. Ends exactly once: by completion, failure, its due time or cancellation; what
  * comes later finds no command of that id and changes nothing.
@@ -37,7 +38,7 @@ export class Command implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
+  timers: TimerEntry | undefined = undefined;
 
   readonly id: CommandId;
   readonly kind: CommandKind;
@@ -51,7 +52,7 @@ export class Command implements Row, TimerSubject {
   readonly subject: Value;
   readonly attempts: Attempt[] = [];
   /** Peers that ended an attempt without completing the request, and why. */
-  readonly failedPeers = new Map<PeerId, string>();
+  failedPeers: ReadonlyMap<PeerId, string> = NOBODY;
   ended = false;
 
   constructor(id: CommandId, kind: CommandKind, execution: ExecutionId, operation: number, given: { due: Due; createdAt: number; subject: Value }) {
@@ -65,6 +66,10 @@ export class Command implements Row, TimerSubject {
     this.subject = given.subject;
   }
 
+  addFailedPeer(peer: PeerId, reason: string): void {
+    this.failedPeers = new Map(this.failedPeers).set(peer, reason);
+  }
+
   encode(): Uint8Array {
     return encodeValue([
       this.kind, this.execution, this.operation, this.due === "never" ? null : this.due, this.attempt, this.createdAt, this.subject,
@@ -75,7 +80,7 @@ export class Command implements Row, TimerSubject {
 
   static restore(id: CommandId, bytes: Uint8Array, awake: number): Command {
     const reader = RowReader.of(ROW.command + String(id), bytes);
-    const kind = reader.text() as CommandKind;
+    const kind = reader.name() as CommandKind;
     reader.check(COMMAND_KINDS.includes(kind), "a kind of command");
     const execution = reader.text() as ExecutionId;
     const operation = reader.whole();
@@ -92,7 +97,7 @@ export class Command implements Row, TimerSubject {
       // What was on its way before a restart gives no round trip.
       command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake });
     }
-    for (const pair of reader.lists()) command.failedPeers.set(pair.text() as PeerId, pair.text());
+    for (const pair of reader.lists()) command.addFailedPeer(pair.text() as PeerId, pair.text());
     reader.end();
     command.persisted = true;
     return command;

@@ -1,5 +1,6 @@
 import type { CommandId, ExecutionId, PeerId } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
+import type { StoredValue } from "../base/stored-value.ts";
 import type { Value } from "../base/value.ts";
 import type { Failure } from "../flow/definitions.ts";
 
@@ -41,7 +42,8 @@ export type Effect = Readonly<
       kind: "start-host";
       command: CommandId;
       fn: string;
-      input: Value;
+      /** After a start there may be thousands of these: each is decoded when its work begins. */
+      input: StoredValue;
       key: string;
       attempt: number;
       /** Ask the definition's `probe` first: an earlier start's outcome is unknown. */

@@ -1,16 +1,17 @@
 import { assert } from "../base/assert.ts";
+import { StoredValue } from "../base/stored-value.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId, ProgramHash } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
 import type { Chain } from "../base/ids.ts";
+import type { Operation } from "../flow/program.ts";
 import type { LinkedProgram } from "../flow/program-link.ts";
 import type { Failure } from "../flow/definitions.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Journal, Row } from "./journal.ts";
 import type { TimerEntry, TimerSubject } from "./timer-table.ts";
-import type { WakeReason } from "./engine-events.ts";
 
 /** Who gets the outcome. */
 export type Origin = Readonly<
@@ -35,7 +36,7 @@ export interface MapProgress {
   folded: number;
   readonly inFlight: Map<CommandId, number>;
   /** Results by item, when they are listed and not folded. */
-  readonly results: Map<number, Value>;
+  readonly results: Map<number, StoredValue>;
   /** Items whose results have no row yet: a long map must not look at all of them with every commit. */
   readonly unstored: Set<number>;
   /** Children are being started just now: one that ends at once must not start more. */
@@ -60,15 +61,15 @@ export function parseSlotKey(key: string): { readonly id: ExecutionId; readonly 
 /** A slot's value, or a map item's result, in a row of its own. */
 class ValueRow implements Row {
   readonly key: string;
-  readonly bytes: Uint8Array;
+  readonly value: StoredValue;
   removed = false;
   persisted = false;
-  constructor(key: string, bytes: Uint8Array) {
+  constructor(key: string, value: StoredValue) {
     this.key = key;
-    this.bytes = bytes;
+    this.value = value;
   }
   encode(): Uint8Array {
-    return this.bytes;
+    return this.value.bytes;
   }
 }
 
@@ -84,7 +85,7 @@ export class Execution implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
+  timers: TimerEntry | undefined = undefined;
 
   readonly id: ExecutionId;
   readonly program: LinkedProgram;
@@ -96,11 +97,11 @@ export class Execution implements Row, TimerSubject {
   readonly startedAt: number;
   readonly deadlineAt: Due;
 
-  readonly values: (Value | undefined)[];
-  readonly #bytes: (Uint8Array | undefined)[];
+  readonly #slots: (StoredValue | undefined)[];
   #rows: Map<string, ValueRow> | undefined;
   readonly status: Uint8Array;
-  readonly #missing: Uint16Array;
+  /** By operation: inputs yet to come. Counted anew after a restart, with the first that comes. */
+  #missing: Uint16Array | undefined;
   // Made when first used: most executions end in the turn that started them, and never wait for anything.
   #commands: Map<number, CommandId> | undefined;
   #maps: Map<number, MapProgress> | undefined;
@@ -115,7 +116,7 @@ export class Execution implements Row, TimerSubject {
 
   constructor(
     id: ExecutionId, program: LinkedProgram, origin: Origin,
-    given: { workKey: string; chain: Chain | null; startedAt: number; deadlineAt: Due },
+    given: { workKey: string; chain: Chain | null; startedAt: number; deadlineAt: Due; status?: Uint8Array },
   ) {
     this.id = id;
     this.key = ROW.execution + id;
@@ -125,11 +126,9 @@ export class Execution implements Row, TimerSubject {
     this.chain = given.chain;
     this.startedAt = given.startedAt;
     this.deadlineAt = given.deadlineAt;
-    const slots = program.program.slots;
-    this.values = new Array<Value | undefined>(slots).fill(undefined);
-    this.#bytes = new Array<Uint8Array | undefined>(slots).fill(undefined);
-    this.status = new Uint8Array(program.operations.length);
-    this.#missing = Uint16Array.from(program.indegree);
+    this.#slots = new Array<StoredValue | undefined>(program.program.slots).fill(undefined);
+    this.status = given.status ?? new Uint8Array(program.operations.length);
+    this.#missing = given.status === undefined ? new Uint16Array(program.indegree) : undefined;
     this.unfinished = program.operations.length;
   }
 
@@ -142,6 +141,14 @@ export class Execution implements Row, TimerSubject {
     return (this.#maps ??= new Map());
   }
 
+  get hasMaps(): boolean {
+    return this.#maps !== undefined && this.#maps.size > 0;
+  }
+
+  mapAt(operation: number): MapProgress | undefined {
+    return this.#maps?.get(operation);
+  }
+
   /** Events that came before their `wait` was reached. */
   get events(): Map<string, Value> {
     return (this.#events ??= new Map());
@@ -149,7 +156,7 @@ export class Execution implements Row, TimerSubject {
 
   /** Does any operation wait for a command or for children? */
   get isWaiting(): boolean {
-    return (this.#commands !== undefined && this.#commands.size > 0) || (this.#maps !== undefined && this.#maps.size > 0);
+    return (this.#commands !== undefined && this.#commands.size > 0) || this.hasMaps;
   }
 
   /** An operation waits no longer. */
@@ -169,14 +176,14 @@ export class Execution implements Row, TimerSubject {
 
   /** Writes a slot (X1) and returns, through `ready`, the operations that have all their inputs now (X2). */
   write(slot: number, value: Value, bytes: Uint8Array | undefined, ready: number[]): void {
-    assert(this.values[slot] === undefined, "X1: a slot is written once");
-    this.values[slot] = value;
-    this.#bytes[slot] = bytes;
+    assert(!this.isWritten(slot), "X1: a slot is written once");
+    const missingOf = (this.#missing ??= this.#countMissing());
+    this.#slots[slot] = StoredValue.of(value, bytes);
     for (const operation of this.program.consumers[slot] as readonly number[]) {
       if (this.status[operation] !== STATUS.waiting) continue; // a race that was won
       const race = (this.program.operations[operation] as { kind: string }).kind === "race";
-      const missing = (this.#missing[operation] as number) - 1;
-      this.#missing[operation] = missing;
+      const missing = (missingOf[operation] as number) - 1;
+      missingOf[operation] = missing;
       if (missing === 0 || race) {
         this.status[operation] = STATUS.ready;
         ready.push(operation);
@@ -196,7 +203,7 @@ export class Execution implements Row, TimerSubject {
    * skipped only when none of its inputs can come.
    */
   skip(slot: number): void {
-    if (this.#isDead(slot) || this.values[slot] !== undefined) return;
+    if (this.#isDead(slot) || this.isWritten(slot)) return;
     this.#bury(slot);
     for (const index of this.program.consumers[slot] as readonly number[]) {
       if (this.status[index] !== STATUS.waiting) continue;
@@ -213,11 +220,24 @@ export class Execution implements Row, TimerSubject {
     if (operation.onError !== null) this.skip(operation.onError);
   }
 
-  /** The encoded bytes of a slot's value. */
+  isWritten(slot: number): boolean {
+    return this.#slots[slot] !== undefined;
+  }
+
+  /** What was written into a slot. */
+  storedAt(slot: number): StoredValue {
+    const stored = this.#slots[slot];
+    assert(stored !== undefined, "a slot is read after it was written");
+    return stored;
+  }
+
+
+  valueAt(slot: number): Value {
+    return this.storedAt(slot).value;
+  }
+
   bytesOf(slot: number): Uint8Array {
-    const value = this.values[slot];
-    assert(value !== undefined, "a slot is read after it was written");
-    return (this.#bytes[slot] ??= encodeValue(value));
+    return this.storedAt(slot).bytes;
   }
 
   /** The rows beside this one; to be removed with it. */
@@ -227,20 +247,17 @@ export class Execution implements Row, TimerSubject {
 
   encode(journal: Journal): Uint8Array {
     const slots: Value[] = [];
-    for (let slot = 0; slot < this.values.length; slot++) {
-      if (this.values[slot] === undefined) {
-        slots.push(this.#isDead(slot) ? false : null);
-        continue;
-      }
-      const bytes = this.bytesOf(slot);
-      slots.push(bytes.length <= INLINE_BYTES_MAX ? bytes : this.#outline(`${slotPrefix(this.id)}${slot}`, () => bytes, journal));
+    for (let slot = 0; slot < this.#slots.length; slot++) {
+      const stored = this.#slots[slot];
+      if (stored === undefined) slots.push(this.#isDead(slot) ? false : null);
+      else slots.push(stored.byteLength <= INLINE_BYTES_MAX ? stored.bytes : this.#outline(`${slotPrefix(this.id)}${slot}`, stored, journal));
     }
     const maps: Value[] = [];
-    for (const [operation, map] of this.maps) {
+    for (const [operation, map] of this.#maps ?? []) {
       for (const item of map.unstored) {
         const key = `${slotPrefix(this.id)}${operation}/${item}`;
         if (this.#rows?.get(key)?.persisted === true) map.unstored.delete(item);
-        else this.#outline(key, () => encodeValue(map.results.get(item) as Value), journal);
+        else this.#outline(key, map.results.get(item) as StoredValue, journal);
       }
       maps.push([operation, map.next, map.settled, map.failed, map.folded, [...map.inFlight].map(([id, item]) => [id, item])]);
     }
@@ -249,8 +266,8 @@ export class Execution implements Row, TimerSubject {
       this.chain === null ? null : [this.chain.id, this.chain.hop],
       this.startedAt, this.deadlineAt === "never" ? null : this.deadlineAt,
       this.status.slice(), slots,
-      [...this.commands].map(([operation, id]) => [operation, id]),
-      maps, [...this.events].map(([name, value]) => [name, value]),
+      [...(this.#commands ?? [])].map(([operation, id]) => [operation, id]),
+      maps, [...(this.#events ?? [])].map(([name, value]) => [name, value]),
     ]);
   }
 
@@ -260,7 +277,7 @@ export class Execution implements Row, TimerSubject {
     programOf: (hash: ProgramHash) => LinkedProgram,
   ): Execution {
     const reader = RowReader.of(ROW.execution + id, bytes);
-    const hash = reader.text() as ProgramHash;
+    const hash = reader.name() as ProgramHash;
     const program = programOf(hash);
     const origin = decodeOrigin(reader.list());
     const workKey = reader.text();
@@ -271,13 +288,19 @@ export class Execution implements Row, TimerSubject {
       startedAt: reader.whole(),
       deadlineAt: reader.nullOr(() => reader.whole()) ?? ("never" as const),
     };
-    const execution = new Execution(id, program, origin, given);
     const status = reader.bytes();
-    reader.check(status.length === execution.status.length, "one state an operation");
-    reader.check(status.every((state) => state <= STATUS.cancelled), "known operation states");
-    execution.status.set(status);
-    execution.unfinished = status.reduce((count, state) => count + (state <= STATUS.parked ? 1 : 0), 0);
-    execution.#restoreSlots(reader.items(), extra, reader);
+    reader.check(status.length === program.operations.length, "one state an operation");
+    const execution = new Execution(id, program, origin, { ...given, status });
+    execution.unfinished = 0;
+    for (let operation = 0; operation < status.length; operation++) {
+      const state = status[operation] as number;
+      reader.check(state <= STATUS.cancelled, "known operation states");
+      if (state <= STATUS.parked) execution.unfinished++;
+    }
+    // Also results of a map that has ended: they stay until the execution goes, and must go with it.
+    for (const [key, value] of extra) execution.#restoreRow(key, value);
+    execution.#restoreSlots(reader.list());
+    execution.#checkInputs(reader);
     for (const pair of reader.lists()) execution.commands.set(pair.whole(), pair.whole() as CommandId);
     for (const map of reader.lists()) {
       const operation = map.whole();
@@ -287,49 +310,65 @@ export class Execution implements Row, TimerSubject {
       };
       for (const pair of map.lists()) progress.inFlight.set(pair.whole() as CommandId, pair.whole());
       const prefix = `${slotPrefix(id)}${operation}/`;
-      for (const [key, value] of extra) {
-        if (key.startsWith(prefix)) progress.results.set(Number(key.slice(prefix.length)), RowReader.valueOf(key, value));
+      for (const row of execution.#rows?.values() ?? []) {
+        if (row.key.startsWith(prefix)) progress.results.set(Number(row.key.slice(prefix.length)), row.value);
       }
       execution.maps.set(operation, progress);
     }
     for (const pair of reader.lists()) execution.events.set(pair.text(), pair.any());
     reader.end();
-    // Also results of a map that has ended: they stay until the execution goes, and must go with it.
-    for (const [key, value] of extra) execution.#restoreRow(key, value);
     execution.persisted = true;
     execution.kept = true;
     return execution;
   }
 
-  #restoreSlots(slots: readonly Value[], extra: ReadonlyMap<string, Uint8Array>, reader: RowReader): void {
-    reader.check(slots.length === this.values.length, "one entry a slot");
-    const filled = new Set<number>();
-    slots.forEach((stored, slot) => {
-      if (stored === null) return;
-      if (stored === false) return this.#bury(slot);
-      const key = `${slotPrefix(this.id)}${slot}`;
-      const bytes = stored === true ? extra.get(key) : stored;
-      reader.check(bytes instanceof Uint8Array, `the value of slot ${slot}`);
-      this.#bytes[slot] = bytes as Uint8Array;
-      this.values[slot] = RowReader.valueOf(stored === true ? key : this.key, bytes as Uint8Array);
-      filled.add(slot);
-    });
-    this.program.operations.forEach((operation, index) => {
-      const inputs = new Set(operation.inputs);
-      this.#missing[index] = operation.kind === "race" ? 1 : [...inputs].filter((slot) => !filled.has(slot)).length;
-    });
+  #restoreSlots(reader: RowReader): void {
+    reader.check(reader.length === this.#slots.length, "one entry a slot");
+    for (let slot = 0; slot < this.#slots.length; slot++) {
+      const stored = reader.embedded();
+      if (stored === null) continue;
+      if (stored === false) {
+        this.#bury(slot);
+        continue;
+      }
+      const value = stored === true ? this.#rows?.get(`${slotPrefix(this.id)}${slot}`)?.value : stored;
+      reader.check(value !== undefined, `the value of slot ${slot}`);
+      this.#slots[slot] = value;
+    }
   }
 
-  #outline(key: string, bytesOf: () => Uint8Array, journal: Journal): true {
+  /** An operation that runs, or is about to, reads its inputs: a damaged row must not make that our bug. */
+  #checkInputs(reader: RowReader): void {
+    const { operations } = this.program;
+    for (let index = 0; index < operations.length; index++) {
+      if (this.status[index] !== STATUS.ready && this.status[index] !== STATUS.parked) continue;
+      const { kind, inputs } = operations[index] as Operation;
+      const isWritten = (slot: number): boolean => this.isWritten(slot);
+      reader.check(kind === "race" ? inputs.some(isWritten) : inputs.every(isWritten), `the inputs of operation ${index}`);
+    }
+  }
+
+  #countMissing(): Uint16Array {
+    const missing = new Uint16Array(this.program.indegree);
+    this.#slots.forEach((stored, slot) => {
+      if (stored === undefined) return;
+      for (const operation of this.program.consumers[slot] as readonly number[]) {
+        if (this.program.operations[operation]?.kind !== "race") missing[operation] = (missing[operation] as number) - 1;
+      }
+    });
+    return missing;
+  }
+
+  #outline(key: string, value: StoredValue, journal: Journal): true {
     let row = this.#rows?.get(key);
-    if (row === undefined) (this.#rows ??= new Map()).set(key, (row = new ValueRow(key, bytesOf())));
+    if (row === undefined) (this.#rows ??= new Map()).set(key, (row = new ValueRow(key, value)));
     // Not only the first time: whoever encoded it before may have had another journal.
     if (!row.persisted) journal.touch(row);
     return true;
   }
 
   #restoreRow(key: string, bytes: Uint8Array): void {
-    const row = new ValueRow(key, bytes);
+    const row = new ValueRow(key, RowReader.storedValueOf(key, bytes));
     row.persisted = true;
     (this.#rows ??= new Map()).set(key, row);
   }
@@ -345,7 +384,7 @@ function encodeOrigin(origin: Origin): Value {
 }
 
 function decodeOrigin(reader: RowReader): Origin {
-  const kind = reader.text();
+  const kind = reader.name();
   switch (kind) {
     case "application": return { kind };
     case "event": return { kind, event: reader.text() };

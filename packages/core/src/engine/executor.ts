@@ -1,5 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
+import { StoredValue } from "../base/stored-value.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, Lineage, PeerId } from "../base/ids.ts";
@@ -25,6 +26,8 @@ import { choosePeer } from "./selection.ts";
 
 /** Events kept for `wait`s that an execution has not reached yet. */
 const EARLY_EVENTS_MAX = 64;
+/** Of host work that takes none. */
+const NO_INPUT = StoredValue.of(null);
 
 /**
  * Executor runs programs: starts executions, runs their operations when all inputs are there, and takes every command
@@ -118,15 +121,14 @@ export class Executor implements RequestListener {
   #runOperation(execution: Execution, index: number): void {
     const state = this.#state;
     const operation = execution.program.operations[index] as Operation;
-    const { values } = execution;
     if (this.#lacksDefinition(operation)) return this.#parkGate(execution, index, undefined); // `parkMissing`: until a start that has it
     switch (operation.kind) {
       case "constant": return this.complete(execution, index, [operation.value]);
       case "select": return this.complete(execution, index, [{ group: operation.group }]);
       case "clock": return this.complete(execution, index, [state.wallMs]);
       case "race": {
-        const winner = operation.inputs.find((slot) => values[slot] !== undefined) as number;
-        this.complete(execution, index, [values[winner] as Value], [execution.bytesOf(winner)]);
+        const winner = operation.inputs.find((slot) => execution.isWritten(slot)) as number;
+        this.complete(execution, index, [execution.valueAt(winner)], [execution.bytesOf(winner)]);
         return this.#cancelLosers(execution, operation.inputs);
       }
       case "pure": return this.#runPure(execution, index, operation.fn, operation.inputs);
@@ -141,10 +143,10 @@ export class Executor implements RequestListener {
       }
       case "call": {
         const due = earlier(execution.deadlineAt, state.now, operation.deadlineNs);
-        const permit = values[operation.inputs[1] as number] as PeerId;
+        const permit = execution.valueAt(operation.inputs[1] as number) as PeerId;
         const denied = this.#deniedSince(permit);
         if (denied !== undefined) return this.fail(execution, index, denied);
-        const command = this.#park(execution, index, "request", due, values[operation.inputs[0] as number] as Value);
+        const command = this.#park(execution, index, "request", due, execution.valueAt(operation.inputs[0] as number));
         return command && this.requests.begin(command, execution, state.peer(permit));
       }
       case "wait": {
@@ -157,13 +159,13 @@ export class Executor implements RequestListener {
         return this.complete(execution, index, [early]);
       }
       case "sleep": {
-        const ms = operation.durationNs > 0 ? operation.durationNs / NS_PER_MS : values[operation.inputs[0] as number];
+        const ms = operation.durationNs > 0 ? operation.durationNs / NS_PER_MS : execution.valueAt(operation.inputs[0] as number);
         if (typeof ms !== "number" || !(ms >= 0)) return this.fail(execution, index, badInput("a duration in ms"));
         this.#park(execution, index, "timer", addNs(state.now, Math.round(ms * NS_PER_MS)), null);
         return;
       }
       case "output": {
-        const value = values[operation.inputs[0] as number] as Value;
+        const value = execution.valueAt(operation.inputs[0] as number);
         const command = this.#park(execution, index, "output", "never", operation.port);
         if (command) state.emit({ kind: "deliver-output", command: command.id, execution: execution.id, port: operation.port, value });
         return;
@@ -173,13 +175,13 @@ export class Executor implements RequestListener {
   }
 
   #runPure(execution: Execution, index: number, name: string, inputs: readonly number[]): void {
-    const result = callPure(this.#state.definitions, name, inputs.map((slot) => execution.values[slot] as Value));
+    const result = callPure(this.#state.definitions, name, inputs.map((slot) => execution.valueAt(slot)));
     if ("failure" in result) return this.fail(execution, index, result.failure);
     this.complete(execution, index, [result.value]);
   }
 
   #runUpdate(execution: Execution, index: number, operation: Extract<Operation, { kind: "update" }>): void {
-    const [key, ...rest] = operation.inputs.map((slot) => execution.values[slot] as Value);
+    const [key, ...rest] = operation.inputs.map((slot) => execution.valueAt(slot));
     if (typeof key !== "string") return this.fail(execution, index, badInput("a key that is a string"));
     const table = this.#state.cells.table(operation.cells);
     const result = callPure(this.#state.definitions, operation.fn, [table.get(key) ?? null, ...rest]);
@@ -190,7 +192,7 @@ export class Executor implements RequestListener {
 
   #runRead(execution: Execution, index: number, operation: Extract<Operation, { kind: "read" }>): void {
     const table = this.#state.cells.find(operation.cells);
-    const input = execution.values[operation.inputs[0] as number] as Value;
+    const input = execution.valueAt(operation.inputs[0] as number);
     if (operation.by === "key") {
       if (typeof input !== "string") return this.fail(execution, index, badInput("a key that is a string"));
       return this.complete(execution, index, [table.get(input) ?? null]);
@@ -203,7 +205,7 @@ export class Executor implements RequestListener {
 
   /** The peer-health gate: every send and call passes one. Parks while everybody eligible is cooling down. */
   #runGate(execution: Execution, index: number, operation: Operation): void {
-    const choice = choosePeer(this.#state, execution.values[operation.inputs[0] as number] as Value, new Set());
+    const choice = choosePeer(this.#state, execution.valueAt(operation.inputs[0] as number), new Set());
     switch (choice.kind) {
       case "peer": return this.complete(execution, index, [choice.peer.id]);
       case "denied": return this.fail(execution, index, deniedFailure(choice.reason));
@@ -243,7 +245,7 @@ export class Executor implements RequestListener {
 
   #runSend(execution: Execution, index: number, operation: Extract<Operation, { kind: "send" }>): void {
     const state = this.#state;
-    const peer = state.peer(execution.values[operation.inputs[1] as number] as PeerId);
+    const peer = state.peer(execution.valueAt(operation.inputs[1] as number) as PeerId);
     const denied = this.#deniedSince(peer.id);
     if (denied !== undefined) return this.fail(execution, index, denied);
     if (!peer.session.admitsRequest) return this.#parkGate(execution, index, undefined); // until its window opens
@@ -376,7 +378,7 @@ export class Executor implements RequestListener {
       case "request": return this.requests.resume(command);
       case "output": {
         const operation = execution.program.operations[command.operation] as Extract<Operation, { kind: "output" }>;
-        const value = execution.values[operation.inputs[0] as number] as Value;
+        const value = execution.valueAt(operation.inputs[0] as number);
         return state.emit({ kind: "deliver-output", command: command.id, execution: execution.id, port: operation.port, value });
       }
       case "host": {
@@ -405,7 +407,7 @@ export class Executor implements RequestListener {
     state.count("host-starts");
     state.emit({
       kind: "start-host", command: command.id, fn: operation.fn, probe, attempt: command.attempt,
-      input: operation.inputs.length === 0 ? null : (execution.values[operation.inputs[0] as number] as Value),
+      input: operation.inputs.length === 0 ? NO_INPUT : execution.storedAt(operation.inputs[0] as number),
       key: `${execution.workKey}.${operation.name}`, at: `${execution.program.program.name}/${operation.name}`,
       remainingNs: command.due === "never" ? "never" : Math.max(1, command.due - state.now),
     });
@@ -481,12 +483,11 @@ export class Executor implements RequestListener {
   #finish(execution: Execution): void {
     const value: { [port: string]: Value } = {};
     for (const { name, slot } of execution.program.program.outputs) {
-      const written = execution.values[slot];
-      if (written === undefined) {
+      if (!execution.isWritten(slot)) {
         const message = `The output ${name} was never written: what it depends on failed or was skipped.`;
         return this.#endExecution(execution, { ok: false, failure: { code: "OUTPUT_MISSING", message, at: [execution.program.program.name], details: null } });
       }
-      value[name] = written;
+      value[name] = execution.valueAt(slot);
     }
     this.#endExecution(execution, { ok: true, value });
   }
@@ -513,7 +514,7 @@ export class Executor implements RequestListener {
     const { origin } = execution;
     switch (origin.kind) {
       case "application": {
-        state.finished.add(new FinishedExecution(execution.id, {
+        state.finished.add(FinishedExecution.of(execution.id, {
           program: execution.program.hash, flow: execution.program.program.name, input: inputOfExecution(execution),
           startedAt: execution.startedAt, endedAt: state.now, outcome,
         }), state.journal);
@@ -619,8 +620,8 @@ export function inputOf(program: LinkedProgram, values: readonly Value[]): Value
   return Object.fromEntries(program.program.inputs.map(({ name }, at) => [name, values[at] as Value]));
 }
 
-export function inputOfExecution({ program, values }: Execution): Value {
-  return inputOf(program, program.program.inputs.map(({ slot }) => values[slot] as Value));
+export function inputOfExecution(execution: Execution): Value {
+  return inputOf(execution.program, execution.program.program.inputs.map(({ slot }) => execution.valueAt(slot)));
 }
 
 function earlier(bound: Due, now: number, deadlineNs: number | "never"): Due {

@@ -1,3 +1,4 @@
+import { StoredValue } from "../base/stored-value.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { ExecutionId, ProgramHash } from "../base/ids.ts";
@@ -7,6 +8,18 @@ import { RowReader } from "./row-reader.ts";
 import type { Outcome } from "./engine-events.ts";
 import type { Journal, Row } from "./journal.ts";
 
+interface Finished {
+  readonly program: ProgramHash;
+  readonly flow: string;
+  /** {port: value}, as the schemas left it: tells the same id with another input apart. */
+  readonly input: StoredValue;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly ok: boolean;
+  /** What its outcome holds: the value, or the failure as a value. */
+  readonly result: StoredValue;
+}
+
 /** What is kept of an execution that the application started, after its end. */
 export class FinishedExecution implements Row {
   readonly key: string;
@@ -15,44 +28,55 @@ export class FinishedExecution implements Row {
   readonly id: ExecutionId;
   readonly program: ProgramHash;
   readonly flow: string;
-  /** {port: value}, as the schemas left it: tells the same id with another input apart. */
-  readonly input: Value;
   readonly startedAt: number;
   readonly endedAt: number;
-  readonly outcome: Outcome;
+  readonly ok: boolean;
+  readonly #input: StoredValue;
+  readonly #result: StoredValue;
+  /** The row it was restored from: it never changes. */
+  readonly #row: Uint8Array | undefined;
 
-  constructor(id: ExecutionId, given: Pick<FinishedExecution, "program" | "flow" | "input" | "startedAt" | "endedAt" | "outcome">) {
+  private constructor(id: ExecutionId, given: Finished, row?: Uint8Array) {
     this.id = id;
     this.key = ROW.result + id;
     this.program = given.program;
     this.flow = given.flow;
-    this.input = given.input;
     this.startedAt = given.startedAt;
     this.endedAt = given.endedAt;
-    this.outcome = given.outcome;
+    this.ok = given.ok;
+    this.#input = given.input;
+    this.#result = given.result;
+    this.#row = row;
+    this.persisted = row !== undefined;
+  }
+
+  static of(id: ExecutionId, given: Pick<Finished, "program" | "flow" | "startedAt" | "endedAt"> & { input: Value; outcome: Outcome }): FinishedExecution {
+    const { input, outcome } = given;
+    const result = StoredValue.of(outcome.ok ? outcome.value : failureValue(outcome.failure));
+    return new FinishedExecution(id, { ...given, input: StoredValue.of(input), ok: outcome.ok, result });
+  }
+
+  get input(): Value {
+    return this.#input.value;
+  }
+
+  get outcome(): Outcome {
+    const { value } = this.#result;
+    return this.ok ? { ok: true, value } : { ok: false, failure: parseFailure(value) };
   }
 
   encode(): Uint8Array {
-    const { outcome } = this;
-    return encodeValue([
-      this.program, this.flow, this.input, this.startedAt, this.endedAt, outcome.ok,
-      outcome.ok ? outcome.value : failureValue(outcome.failure),
-    ]);
+    return this.#row ?? encodeValue([this.program, this.flow, this.input, this.startedAt, this.endedAt, this.ok, this.#result.value]);
   }
 
   static restore(id: ExecutionId, bytes: Uint8Array): FinishedExecution {
     const reader = RowReader.of(ROW.result + id, bytes);
     const given = {
-      program: reader.text() as ProgramHash, flow: reader.text(), input: reader.any(),
-      startedAt: reader.whole(), endedAt: reader.whole(),
+      program: reader.name() as ProgramHash, flow: reader.name(), input: reader.stored(),
+      startedAt: reader.whole(), endedAt: reader.whole(), ok: reader.flag(), result: reader.stored(),
     };
-    const ok = reader.flag();
-    const value = reader.any();
     reader.end();
-    const outcome: Outcome = ok ? { ok, value } : { ok, failure: parseFailure(value) };
-    const finished = new FinishedExecution(id, { ...given, outcome });
-    finished.persisted = true;
-    return finished;
+    return new FinishedExecution(id, given, bytes);
   }
 }
 

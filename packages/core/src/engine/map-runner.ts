@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { StoredValue } from "../base/stored-value.ts";
 import type { Value } from "../base/value.ts";
 import type { ExecutionId } from "../base/ids.ts";
 import type { Operation } from "../flow/program.ts";
@@ -32,7 +33,7 @@ export class MapRunner {
   }
 
   begin(execution: Execution, index: number, operation: MapOperation): void {
-    if (!Array.isArray(execution.values[operation.inputs[0] as number])) return this.#executor.fail(execution, index, badInput("a list"));
+    if (!Array.isArray(execution.valueAt(operation.inputs[0] as number))) return this.#executor.fail(execution, index, badInput("a list"));
     const progress: MapProgress = { next: 0, settled: 0, failed: 0, folded: 0, inFlight: new Map(), results: new Map(), unstored: new Set(), filling: false };
     execution.maps.set(index, progress);
     execution.status[index] = STATUS.parked;
@@ -41,10 +42,10 @@ export class MapRunner {
 
   #fill(execution: Execution, index: number, operation: MapOperation, progress: MapProgress): void {
     const state = this.#state;
-    const items = execution.values[operation.inputs[0] as number] as readonly Value[];
+    const items = execution.valueAt(operation.inputs[0] as number) as readonly Value[];
     const program = state.programByAddress(operation.program);
     assert(program !== undefined, "a map's program is stored with its parent's");
-    const rest = operation.inputs.slice(1).map((slot) => execution.values[slot] as Value);
+    const rest = operation.inputs.slice(1).map((slot) => execution.valueAt(slot));
     if (progress.filling) return; // a child ended as it started: the loop below goes on
     progress.filling = true;
     while (progress.inFlight.size < operation.concurrency && progress.next < items.length) {
@@ -67,7 +68,7 @@ export class MapRunner {
     progress.filling = false;
     this.#executor.touch(execution);
     if (progress.settled < items.length || execution.ended) return;
-    const listed = operation.into.length > 0 ? progress.folded : items.map((_, item) => progress.results.get(item) as Value);
+    const listed = operation.into.length > 0 ? progress.folded : items.map((_, item) => (progress.results.get(item) as StoredValue).value);
     this.#executor.complete(execution, index, [listed]);
   }
 
@@ -91,7 +92,7 @@ export class MapRunner {
   }
 
   #keepResult(progress: MapProgress, item: number, value: Value): void {
-    progress.results.set(item, value);
+    progress.results.set(item, StoredValue.of(value));
     progress.unstored.add(item);
   }
 
@@ -122,7 +123,7 @@ export class MapRunner {
 
   /** After a restart: a map that a full table stopped goes on with the next turn. */
   resume(execution: Execution): void {
-    if (execution.maps.size > 0) this.#stalled.set(execution, new Set(execution.maps.keys()));
+    if (execution.hasMaps) this.#stalled.set(execution, new Set(execution.maps.keys()));
   }
 
   dropChildren(execution: Execution, index: number): void {

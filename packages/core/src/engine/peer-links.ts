@@ -335,7 +335,7 @@ export class PeerLinks {
       else if (link.acknowledge === "now") {
         this.sendAcknowledge(peer);
         owing.delete(peer);
-      } else if (peer.timers?.has("acknowledge") !== true) {
+      } else if (state.timers.find("acknowledge", peer) === undefined) {
         state.timers.set("acknowledge", peer, state.now + state.options.acknowledgeDelayNs);
       }
     }
@@ -371,7 +371,7 @@ export class PeerLinks {
     if (entry.sentAt === 0) entry.sentAt = Math.max(1, state.awake);
     link.lastSentAt = state.now;
     link.acknowledge = "none";
-    if (peer.timers?.has("unacknowledged") !== true) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
+    if (state.timers.find("unacknowledged", peer) === undefined) state.timers.set("unacknowledged", peer, state.now + state.options.budgetCeilingNs);
   }
 
   /** Sends again, in order, whatever the peer has not acknowledged. */

@@ -10,7 +10,7 @@ import type { Row } from "./journal.ts";
 import { Session } from "./session.ts";
 import { SoftRow } from "./soft-state.ts";
 import type { TimerEntry, TimerSubject } from "./timer-table.ts";
-import type { LinkId, WakeReason } from "./engine-events.ts";
+import type { LinkId } from "./engine-events.ts";
 
 /** A live connection to a peer. Gone with the process; what must survive is in the session. */
 export interface PeerLink {
@@ -53,7 +53,7 @@ export class Peer implements Row, TimerSubject {
   readonly key: string;
   removed = false;
   persisted = false;
-  timers: Map<WakeReason, TimerEntry> | undefined = undefined;
+  timers: TimerEntry | undefined = undefined;
 
   readonly id: PeerId;
   /** The site of everything about the link itself. */

@@ -300,7 +300,7 @@ export class Requests implements StreamListener {
     const at = command.attempts.indexOf(attempt);
     if (at < 0) return false;
     command.attempts.splice(at, 1);
-    command.failedPeers.set(attempt.peer, reason);
+    command.addFailedPeer(attempt.peer, reason);
     this.#release(command, attempt, false);
     this.#state.journal.touch(command);
     return true;

@@ -70,10 +70,15 @@ function naming<T>(part: string, read: () => T): T {
 /** Rows by family, so that each part is restored after what it refers to. An unknown family is an error. */
 function sortByFamily(rows: readonly Encoded[]): Map<string, Encoded[]> {
   const families = new Map<string, Encoded[]>(Object.values(ROW).map((family) => [family, []]));
+  let name = "";
+  let family: Encoded[] | undefined;
   for (const row of rows) {
     const key = row[0];
-    const slash = key.indexOf("/");
-    const family = families.get(slash < 0 ? key : key.slice(0, slash + 1));
+    const isNext = name.endsWith("/") && key.startsWith(name); // a store's rows come family by family
+    if (!isNext) {
+      name = key.slice(0, key.indexOf("/") + 1) || key;
+      family = families.get(name);
+    }
     if (family === undefined) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "an unknown part" });
     family.push(row);
   }
@@ -193,21 +198,25 @@ function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: P
   };
 }
 
+const NO_SLOTS: ReadonlyMap<string, Uint8Array> = new Map();
+
 function restoreExecutions(
   state: EngineState, programOf: (hash: ProgramHash) => LinkedProgram, rows: readonly Encoded[], slots: readonly Encoded[],
 ): void {
   const slotsOf = new Map<string, Map<string, Uint8Array>>();
-  const ids = new Set(rows.map(([key]) => key.slice(ROW.execution.length)));
   for (const [key, bytes] of slots) {
     const { id } = parseSlotKey(key);
-    if (!ids.has(id)) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a slot without its execution" });
     const own = slotsOf.get(id) ?? new Map<string, Uint8Array>();
     slotsOf.set(id, own.set(key, bytes));
   }
   for (const [key, bytes] of rows) {
     const id = key.slice(ROW.execution.length) as ExecutionId;
-    const execution = naming(key, () => Execution.restore(id, bytes, slotsOf.get(id) ?? new Map(), programOf));
+    const execution = naming(key, () => Execution.restore(id, bytes, slotsOf.get(id) ?? NO_SLOTS, programOf));
+    slotsOf.delete(id);
     state.adoptExecution(execution);
+  }
+  for (const own of slotsOf.values()) {
+    for (const key of own.keys()) throw new RuntimeError("SNAPSHOT_INVALID", { part: key, reason: "a slot without its execution" });
   }
 }
 
@@ -236,19 +245,21 @@ function checkConservation(state: EngineState): void {
   let ready = 0;
   let commands = 0;
   for (const execution of state.executions.values()) {
-    execution.status.forEach((status, operation) => {
+    for (let operation = 0; operation < execution.status.length; operation++) {
+      const status = execution.status[operation];
       if (status === STATUS.ready) ready++;
-      if (status !== STATUS.parked) return;
-      const map = execution.maps.get(operation);
-      const held = map === undefined ? [execution.commands.get(operation)] : [...map.inFlight.keys()];
-      for (const id of held) {
+      if (status !== STATUS.parked) continue;
+      const map = execution.mapAt(operation);
+      const check = (id: CommandId | undefined): void => {
         const command = id === undefined ? undefined : state.commands.get(id);
         if (command?.execution !== execution.id || command.operation !== operation) {
           refuse(execution.key, `operation ${operation} waits for a command that is not there`);
         }
         commands++;
-      }
-    });
+      };
+      if (map === undefined) check(execution.commands.get(operation));
+      else for (const id of map.inFlight.keys()) check(id);
+    }
   }
   if (ready !== state.frontier.size) refuse("frontier", `${ready} operations are ready, ${state.frontier.size} are listed`);
   if (commands !== state.commands.size) refuse("commands", `${state.commands.size} commands for ${commands} parked operations`);

@@ -15,12 +15,20 @@ export interface TimerEntry {
   readonly reason: WakeReason;
   /** Null once it is no longer current: what waits in the heap for its time must not keep what it was about. */
   subject: TimerSubject | null;
+  /** The next of the subject's current entries. */
+  next: TimerEntry | undefined;
 }
 
 /** What a timer is about. Remembers which of its entries are current. */
 export interface TimerSubject {
-  /** Made with the first timer: most executions end before they need one. */
-  timers: Map<WakeReason, TimerEntry> | undefined;
+  /** The first of a chain: there are one or two, and thousands of subjects. */
+  timers: TimerEntry | undefined;
+}
+
+function unchain(subject: TimerSubject, entry: TimerEntry): void {
+  if (subject.timers === entry) subject.timers = entry.next;
+  else for (let at = subject.timers; at !== undefined; at = at.next) if (at.next === entry) at.next = entry.next;
+  entry.next = undefined;
 }
 
 export class TimerTable {
@@ -28,29 +36,37 @@ export class TimerTable {
   #nextId = 1;
   #stale = 0;
 
+  /** The subject's current timer of that reason. */
+  find(reason: WakeReason, subject: TimerSubject): TimerEntry | undefined {
+    let entry = subject.timers;
+    while (entry !== undefined && entry.reason !== reason) entry = entry.next;
+    return entry;
+  }
+
   /** Schedules, or reschedules, the subject's timer of that reason. */
   set(reason: WakeReason, subject: TimerSubject, due: number): void {
     this.clear(reason, subject);
-    const entry: TimerEntry = { due, id: this.#nextId++, reason, subject };
-    (subject.timers ??= new Map()).set(reason, entry);
+    const entry: TimerEntry = { due, id: this.#nextId++, reason, subject, next: subject.timers };
+    subject.timers = entry;
     this.#heap.push(entry);
     if (this.#stale > 1024 && this.#stale > this.#heap.size / 2) this.#dropStale();
   }
 
   clear(reason: WakeReason, subject: TimerSubject): void {
-    const entry = subject.timers?.get(reason);
+    const entry = this.find(reason, subject);
     if (entry === undefined) return;
-    subject.timers?.delete(reason);
+    unchain(subject, entry);
     entry.subject = null; // M2
     this.#stale++;
   }
 
   /** Forgets every timer of a subject that is gone. */
   clearAll(subject: TimerSubject): void {
-    if (subject.timers === undefined) return;
-    for (const entry of subject.timers.values()) entry.subject = null; // M2
-    this.#stale += subject.timers.size;
-    subject.timers = undefined;
+    for (let entry = subject.timers; entry !== undefined; entry = subject.timers) {
+      unchain(subject, entry);
+      entry.subject = null; // M2
+      this.#stale++;
+    }
   }
 
   /** The next entry due at `now`, taken out; undefined when none is. */
@@ -61,7 +77,7 @@ export class TimerTable {
         this.#stale--; // M2
         continue;
       }
-      entry.subject.timers?.delete(entry.reason);
+      unchain(entry.subject, entry);
       return entry;
     }
     return undefined;

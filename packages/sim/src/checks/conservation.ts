@@ -58,11 +58,12 @@ function countAttempts({ commands }: State): number {
   return attempts;
 }
 
-function checkWaiting({ id, program, status, values }: Execution, operation: number, refuse: (message: string) => never): void {
+function checkWaiting(execution: Execution, operation: number, refuse: (message: string) => never): void {
+  const { id, program, status } = execution;
   const { name, inputs } = program.operations[operation] as (typeof program.operations)[number];
   const waits = inputs.some((slot) => {
     const producer = program.producers[slot];
-    return values[slot] === undefined && producer !== undefined && producer >= 0 && (status[producer] as number) <= PARKED;
+    return !execution.isWritten(slot) && producer !== undefined && producer >= 0 && (status[producer] as number) <= PARKED;
   });
   if (!waits) refuse(`${id} waits with ${name} for nothing that can come`); // C2
 }

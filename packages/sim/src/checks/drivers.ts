@@ -26,14 +26,14 @@ export function checkDrivers(process: Process): void {
   if (next !== undefined && process.wakesAt > next.due) refuse(`sleeps until ${process.wakesAt}, past the timer ${next.reason} at ${next.due}`); // V1
   for (const execution of state.executions.values()) {
     if (execution.deadlineAt !== "never" && execution.deadlineAt < state.now) refuse(`${execution.id} was to end by ${execution.deadlineAt}, now ${state.now}`); // V4
-    if (execution.deadlineAt !== "never" && execution.timers?.has("execution-deadline") !== true) refuse(`nothing watches the deadline of ${execution.id}`); // V2
+    if (execution.deadlineAt !== "never" && state.timers.find("execution-deadline", execution) === undefined) refuse(`nothing watches the deadline of ${execution.id}`); // V2
     for (const [operation, { inFlight, next: item }] of execution.maps) {
       if (inFlight.size === 0 && !state.executionsFull && !state.commandsFull) refuse(`map ${operation} of ${execution.id} has no child at item ${item}`); // V2
     }
   }
   for (const command of state.commands.values()) {
     if (command.due !== "never" && command.due < state.now) refuse(`${describe(command)} was due at ${command.due}, now ${state.now}`); // V4
-    if (command.due !== "never" && command.timers?.has("command-due") !== true) refuse(`nothing watches the due time of ${describe(command)}`); // V2
+    if (command.due !== "never" && state.timers.find("command-due", command) === undefined) refuse(`nothing watches the due time of ${describe(command)}`); // V2
     const lack = lackOf(process, state, command);
     if (lack !== undefined) refuse(`${describe(command)} ${lack}`); // V2
   }
@@ -56,7 +56,7 @@ function lackOf(process: Process, state: State, command: Command): string | unde
     case "child": case "event": case "output": return undefined; // the child's own commands; somebody outside; the host
     case "request": {
       if (command.attempts.length === 0) return "asks nobody";
-      if (command.timers?.has("attempt-budget") !== true) return "is not looked at again";
+      if (state.timers.find("attempt-budget", command) === undefined) return "is not looked at again";
       for (const attempt of command.attempts) {
         const peer = state.peers.get(attempt.peer);
         if (peer === undefined) return "asks somebody unknown";
@@ -71,6 +71,6 @@ function lackOf(process: Process, state: State, command: Command): string | unde
 
 function isDriven(state: State, peer: Peer): boolean {
   if (state.draining) return true; // the next start does
-  if (peer.link !== null) return peer.timers?.has("unacknowledged") === true;
-  return peer.dialing || peer.timers?.has("dial") === true;
+  if (peer.link !== null) return state.timers.find("unacknowledged", peer) !== undefined;
+  return peer.dialing || state.timers.find("dial", peer) !== undefined;
 }

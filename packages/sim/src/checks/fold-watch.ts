@@ -228,7 +228,7 @@ function mix(print: number, value: number): number {
 function printExecution(execution: Execution): number {
   let print = mix(execution.unfinished, execution.commands.size);
   for (const status of execution.status) print = mix(print, status);
-  for (const value of execution.values) print = mix(print, value === undefined ? 0 : 1);
+  for (let slot = 0; slot < execution.program.program.slots; slot++) print = mix(print, execution.isWritten(slot) ? 1 : 0);
   for (const { next, settled, failed, folded, inFlight } of execution.maps.values()) {
     print = mix(mix(mix(mix(mix(print, next), settled), failed), folded), inFlight.size);
   }

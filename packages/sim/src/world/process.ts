@@ -334,7 +334,7 @@ export class Process {
 
   #startWork({ command, key, input, remainingNs, fn }: StartHost): void {
     const { world } = this.machine;
-    const job = input as unknown as Job;
+    const job = input.value as unknown as Job;
     this.#work.add(command);
     this.workOpen.add(command);
     world.note(`${this.name} starts ${job.item} under ${key}`);
@@ -345,7 +345,7 @@ export class Process {
     if (twice) world.after(doneAfterNs + answerAfterNs, () => world.outside.perform(key, job));
     if (lost) return world.reached("an answer was lost");
     if (lateNs !== undefined) world.reached("an answer came after the deadline");
-    const value = indexAnswer(fn, input) ?? jobValue(job.item);
+    const value = indexAnswer(fn, input.value) ?? jobValue(job.item);
     const report = (told: Value): void => {
       this.workOpen.delete(command);
       if (!this.#work.has(command)) return;

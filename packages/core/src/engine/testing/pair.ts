@@ -184,7 +184,7 @@ export class TestNode {
   finishHost(effect: Extract<Effect, { kind: "start-host" }>): void {
     const definition = this.driver.engine.state.definitions.host.get(effect.fn) as HostDefinition;
     try {
-      const value = (definition.fn as (input: Value, context: object) => Value)(effect.input, { key: effect.key, attempt: effect.attempt });
+      const value = (definition.fn as (input: Value, context: object) => Value)(effect.input.value, { key: effect.key, attempt: effect.attempt });
       this.driver.handle({ kind: "host-completed", command: effect.command, value });
     } catch (error) {
       this.driver.handle({ kind: "host-failed", command: effect.command, code: "HOST_THREW", message: String((error as Error).message), details: null });
