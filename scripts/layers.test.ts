@@ -12,6 +12,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   "packages/core": [],
   "packages/host": ["@holdfast/core"],
   "packages/sim": ["@holdfast/core"],
+  "packages/lab": ["@holdfast/core"],
   "packages/broker": ["@holdfast/core", "@holdfast/host"],
   "packages/cli": ["@holdfast/core", "@holdfast/host", "@holdfast/broker"],
   examples: ["holdfast"],

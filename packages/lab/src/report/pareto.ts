@@ -1,0 +1,22 @@
+export interface Point {
+  readonly name: string;
+  readonly detectionP99: number;
+  readonly mistakesPerDay: number;
+}
+
+/** On the front, or which rule is at least as good in both and better in one; a control is not judged. */
+export type Verdict = Readonly<{ kind: "front" } | { kind: "dominated"; by: string } | { kind: "control" }>;
+
+/** Which points no other beats. A dominated one names the point of the front that does, the most accurate if several do. */
+export function verdicts(points: readonly Point[]): Map<string, Verdict> {
+  const front = points.filter((point) => !points.some((other) => dominates(other, point)));
+  return new Map(points.map((point) => {
+    const [better] = front.filter((other) => dominates(other, point)).sort((a, b) => a.mistakesPerDay - b.mistakesPerDay);
+    return [point.name, better === undefined ? { kind: "front" } : { kind: "dominated", by: better.name }];
+  }));
+}
+
+function dominates(a: Point, b: Point): boolean {
+  const atLeast = a.detectionP99 <= b.detectionP99 && a.mistakesPerDay <= b.mistakesPerDay;
+  return atLeast && (a.detectionP99 < b.detectionP99 || a.mistakesPerDay < b.mistakesPerDay);
+}

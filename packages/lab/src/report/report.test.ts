@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { experiment } from "../experiment.ts";
+import { TRACES } from "../traces/traces.ts";
+import { verdicts } from "./pareto.ts";
+import { rate, seconds } from "./numbers.ts";
+import { judge, report } from "./report.ts";
+
+const OPTIONS = { seed: "test", peers: 1 };
+
+const results = TRACES.map((trace) => judge(trace, experiment(trace, OPTIONS)));
+
+test("report: the same seed gives the same bytes, another one others", () => {
+  const files = report(results, OPTIONS);
+  assert.equal(files.size, 1 + 2 * TRACES.length);
+  for (const [name, text] of files) assert.doesNotMatch(text, /NaN|undefined|Infinity/, name);
+  const short = TRACES.filter(({ name }) => ["b-loss-5", "g-periods", "e-stall"].includes(name));
+  const again = report(short.map((trace) => judge(trace, experiment(trace, OPTIONS))), OPTIONS);
+  for (const { name } of short) {
+    assert.equal(again.get(`${name}.md`), files.get(`${name}.md`));
+    assert.equal(again.get(`${name}.svg`), files.get(`${name}.svg`));
+  }
+  assert.notDeepEqual(short.map((trace) => experiment(trace, { ...OPTIONS, seed: "other" })), short.map((trace) => experiment(trace, OPTIONS)));
+});
+
+test("report: the wall clock matters to no rule but the control", () => {
+  const rows = (name: string) => results.find(({ trace }) => trace.name === name)?.rows.filter(({ rule }) => rule.isControl !== true).map(({ figures }) => figures);
+  assert.deepEqual(rows("m-wall-clock"), rows("a-jitter"));
+});
+
+test("report: ours makes no mistake when the observer stalls or is suspended", () => {
+  for (const { trace, rows } of results.filter(({ trace }) => trace.name.startsWith("e-"))) {
+    for (const { rule, figures } of rows) if (rule.isOurs === true) assert.equal(figures.mistakesPerDay, 0, `${rule.name}: ${trace.title}`);
+  }
+});
+
+test("pareto: dominated is who is beaten in one and in neither better; equals stand side by side", () => {
+  const point = (name: string, detectionP99: number, mistakesPerDay: number) => ({ name, detectionP99, mistakesPerDay });
+  const found = verdicts([point("fast", 1, 9), point("exact", 9, 0), point("both", 2, 1), point("twin", 2, 1), point("worse", 3, 1), point("never", Infinity, 0)]);
+  assert.deepEqual(Object.fromEntries(found), {
+    fast: { kind: "front" }, exact: { kind: "front" }, both: { kind: "front" }, twin: { kind: "front" },
+    worse: { kind: "dominated", by: "both" }, never: { kind: "dominated", by: "exact" },
+  });
+});
+
+test("numbers: never, none, and as many digits as there is evidence", () => {
+  assert.deepEqual([Infinity, NaN, 4.5, 120].map(seconds), ["never", "–", "4.50", "120"]);
+  assert.deepEqual([0, 0.0123, 12.34, 1234.5].map(rate), ["0", "0.012", "12.3", "1235"]);
+});

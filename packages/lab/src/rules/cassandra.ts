@@ -1,0 +1,31 @@
+import type { Rule } from "./rule.ts";
+import { SETTINGS } from "./settings.ts";
+import { Window } from "./window.ts";
+
+const { phi, window, seedNs, longestNs, pauseNs } = SETTINGS.cassandra;
+
+/**
+ * Apache Cassandra 4's gms/FailureDetector: exponential φ over 1000 intervals, the first taken to be 2 s, those over
+ * 2 s left out; convicts above φ 8. Its guard: a check that comes more than 5 s after the last one convicts nobody,
+ * nor does any in the 5 s after that. It checks once a second; here at once, which flatters it by half a second.
+ */
+export class Cassandra implements Rule {
+  readonly #intervals = new Window(window);
+  #last = 0;
+  #mutedUntil = 0;
+
+  beat(now: number): void {
+    const interval = this.#last === 0 ? seedNs : now - this.#last;
+    if (interval <= longestNs) this.#intervals.push(interval);
+    this.#last = now;
+  }
+
+  pause(now: number, pausedNs: number): void {
+    if (pausedNs > pauseNs) this.#mutedUntil = now + pauseNs;
+  }
+
+  suspectsAt(): number {
+    if (this.#last === 0) return Infinity;
+    return Math.max(this.#last + phi * Math.LN10 * this.#intervals.mean, this.#mutedUntil);
+  }
+}

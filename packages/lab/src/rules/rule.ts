@@ -1,0 +1,32 @@
+import type { PeerTrace, Trace } from "../traces/trace.ts";
+
+/**
+ * One failure detector at work on one peer. Sans-IO: it is told what happens, in order of time, and says from when it
+ * suspects. Times are whole ns on the observer's monotonic clock.
+ */
+export interface Rule {
+  /** Beat `sequence` arrived: the first is 0, and those that were lost are left out. */
+  beat(now: number, sequence: number): void;
+  /** The observer runs again after it did not for `pausedNs`. Only rules that notice their own pauses have it. */
+  pause?(now: number, pausedNs: number): void;
+  /**
+   * From when the peer is suspected if nothing more arrives, Infinity = never; an instant that has passed = it is now.
+   * Only looks. What comes at or after `until` may be answered by any such instant.
+   */
+  suspectsAt(until: number): number;
+}
+
+export interface RuleEntry {
+  readonly name: string;
+  /** Its published settings, for people. */
+  readonly settings: string;
+  /** After a pause: reads what lies in its socket before it judges. Left out: its check was due first, and runs first. */
+  readonly drainsFirst?: boolean;
+  readonly isOurs?: boolean;
+  /** Stands in the table of its trace to be compared with, and is judged no rule. */
+  readonly isControl?: boolean;
+  /** Left out: every trace. */
+  readonly suits?: (trace: Trace) => boolean;
+  /** A rule reads of the trace what its observer can ask others: what neighbours see, and what the wall clock shows. */
+  begin(peer: Pick<PeerTrace, "beginsAt" | "neighbours" | "wallJumps">): Rule;
+}

@@ -1,0 +1,29 @@
+import { Random } from "@holdfast/core";
+import { beats, lifeOf } from "./beats.ts";
+import { lossyNeighbours } from "./loss.ts";
+import type { Trace } from "./trace.ts";
+
+/** Gilbert (1960): a burst begins after a beat with probability 1/2000 and loses 6 beats on average; else 0.5 % is lost. */
+const BEGINS = 1 / 2000;
+const ENDS = 1 / 6;
+const LOSS = 0.005;
+
+/** (c) Losses come together. */
+export const BURSTS: Trace = {
+  name: "c-bursts",
+  title: "Gilbert bursts",
+  says: "A burst begins with probability 1/2000 a beat and loses 6 beats on average; outside, 0.5 % is lost. The burst is the link's: in it relays reach the peer, and other members do.",
+  canBeProbed: true,
+  peer(seed, index) {
+    const random = Random.fromSeed(`${seed} c ${index}`);
+    const neighbourhood = Random.fromSeed(`${seed} c neighbours ${index}`);
+    let inBurst = false;
+    return beats(random, lifeOf(random), {
+      isLost() {
+        inBurst = random.nextFraction() < (inBurst ? 1 - ENDS : BEGINS);
+        return inBurst || random.nextFraction() < LOSS;
+      },
+      neighbours: () => lossyNeighbours(neighbourhood, LOSS),
+    });
+  },
+};

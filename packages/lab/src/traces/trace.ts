@@ -1,0 +1,46 @@
+import { NS_PER_S } from "@holdfast/core";
+
+/** What the peer's neighbours see in the period of one beat; only rules that ask neighbours read it. */
+export const NEIGHBOURS = {
+  /** A relay or a second transport brings the answer. */
+  relayed: 1,
+  /** Another member's own probe of the peer fails too, and the observer hears of it. */
+  confirmed: 2,
+  /** No relay answers the observer at all. */
+  silent: 4,
+} as const;
+
+/** The interval at which peers beat, where a trace says nothing else. */
+export const PERIOD_NS = NS_PER_S;
+
+export interface Pause {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One peer as its observer meets it. Times are whole ns on the observer's monotonic clock, which never stops. */
+export interface PeerTrace {
+  /** When beat k reaches the observer, Infinity = never. What arrives, arrives in order. */
+  readonly arrivals: Float64Array;
+  /** When beat 0 is sent; beat k follows k periods later unless the trace changes the period. */
+  readonly beginsAt: number;
+  /** Bits of `NEIGHBOURS` for each beat. */
+  readonly neighbours: Uint8Array;
+  /** When the observer does not run, in order; nothing arrives within one. */
+  readonly pauses: readonly Pause[];
+  /** When the wall clock jumps, and by how much. */
+  readonly wallJumps: readonly Readonly<{ at: number; byNs: number }>[];
+  /** When the peer dies. */
+  readonly diedAt: number;
+}
+
+export interface Trace {
+  /** Also the name of its files. */
+  readonly name: string;
+  readonly title: string;
+  /** What happens, with every number. */
+  readonly says: string;
+  /** False: the peer sets the pace, so a rule that probes has nothing to probe. */
+  readonly canBeProbed: boolean;
+  peer(seed: string, index: number): PeerTrace;
+}
