@@ -5,7 +5,6 @@ import type { Mutant } from "./mutant.ts";
 export const STORES: readonly Mutant[] = [
   { name: "durable-when-written", does: "the store reports a commit before the fsync", flaws: { disk: { lies: true } } },
   { name: "fsync-retried", does: "an fsync that failed is tried again, and believed", flaws: { disk: { retriesFsync: true } } },
-  { name: "bits-trusted", does: "checksums of what is durable are not looked at", flaws: { disk: { trustsBits: true } } },
   { name: "stale-fence", does: "the store takes the writes of an owner that was overtaken", flaws: { disk: { ignoresFence: true } } },
   { name: "torn-record", does: "a load applies the part of a record that a power cut left", flaws: { disk: { keepsTorn: true } } },
   { name: "stale-load", does: "a load misses the last commit", flaws: { disk: { loadsLate: true } } },
