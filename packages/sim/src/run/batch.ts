@@ -22,7 +22,7 @@ export interface Failure {
 }
 
 /** Seeds that a worker runs before it reports. */
-const SLICE = 10;
+const SLICE = 4;
 
 /** What a worker is asked. */
 export interface Slice {
