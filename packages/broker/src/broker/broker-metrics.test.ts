@@ -7,7 +7,7 @@ import { parseOpenMetrics } from "./testing/open-metrics.ts";
 import type { MetricFamily } from "./testing/open-metrics.ts";
 
 const GAUGES: BrokerGauges = {
-  backends: { ready: 2, starting: 0 }, connectionsOpen: 3, descriptorsUsedShare: 0.25, uptimeSeconds: 1.5, residentMemoryBytes: 64_000_000,
+  backends: { ready: 2, starting: 0 }, connectionsOpen: 3, hellosPending: 1, descriptorsUsedShare: 0.25, uptimeSeconds: 1.5, residentMemoryBytes: 64_000_000,
 };
 
 function families(metrics: BrokerMetrics): Map<string, MetricFamily> {
@@ -26,7 +26,7 @@ test("broker metrics: every family is there from the start, with its type", () =
   assert.deepEqual(Object.fromEntries(types), {
     connections: "counter", hellos: "counter", hello_duration_seconds: "histogram", handoff_duration_seconds: "histogram",
     offers: "counter", spawn_attempts: "counter", redirects: "counter", start_budget_spent: "counter", backend_restarts: "counter",
-    connections_dropped: "counter", connections_refused_uid: "counter", backends: "gauge", connections_open: "gauge",
+    connections_dropped: "counter", connections_refused_uid: "counter", backends: "gauge", connections_open: "gauge", hellos_pending: "gauge",
     descriptors_used_ratio: "gauge", uptime_seconds: "gauge", resident_memory_bytes: "gauge",
   });
 });

@@ -49,6 +49,7 @@ export interface BrokerGauges {
   /** Backends by state. The caller sees to it that states are few. */
   readonly backends: Readonly<Record<string, number>>;
   readonly connectionsOpen: number;
+  readonly hellosPending: number;
   readonly descriptorsUsedShare: number | undefined;
   readonly uptimeSeconds: number;
   readonly residentMemoryBytes: number;
@@ -132,6 +133,7 @@ export class BrokerMetrics {
       if (value !== undefined) page.sample("", {}, value);
     };
     gauge("connections_open", "Connections that the broker holds at the moment.", gauges.connectionsOpen);
+    gauge("hellos_pending", "Hellos that wait for their answer: most for a backend that is starting.", gauges.hellosPending);
     gauge("descriptors_used_ratio", "Share of the limit on open descriptors that is in use.", gauges.descriptorsUsedShare);
     gauge("uptime_seconds", "Time since the broker started.", gauges.uptimeSeconds);
     gauge("resident_memory_bytes", "Memory that the broker occupies.", gauges.residentMemoryBytes);

@@ -65,6 +65,7 @@ export class Broker {
   #releasing: Promise<void> = Promise.resolve();
   #upgrading: Promise<unknown> = Promise.resolve();
   #isStopping = false;
+  #hellosPending = 0;
   #busyAtMs = performance.now();
 
   private constructor(options: BrokerOptions, lock: ProcessLock) {
@@ -180,6 +181,7 @@ export class Broker {
     const { first } = visitor;
     if (first.kind === "admin") return AdminSession.begin(this, visitor, first);
     if (first.kind === "attach") return visitor.release(); // That is for backends.
+    this.#hellosPending += 1;
     try {
       if (this.#isStopping) throw refusal("shutting-down", "the broker is shutting down");
       this.door.admit(pid ?? first.pid);
@@ -189,6 +191,8 @@ export class Broker {
       const refused = asRefusal(error);
       this.metrics.recordHello(refused.code, monotonicUs() - atUs);
       visitor.refuse(refused); // R2
+    } finally {
+      this.#hellosPending -= 1;
     }
   }
 
@@ -201,8 +205,8 @@ export class Broker {
     const backends = { starting: this.pool.starting.length, running: 0, draining: 0, adopted: 0 };
     for (const { draining, adopted } of this.pool.list()) backends[draining ? "draining" : adopted ? "adopted" : "running"]++;
     return {
-      backends, connectionsOpen: this.door.open, descriptorsUsedShare: this.door.pressure.usedShare, uptimeSeconds: this.uptimeMs / 1000,
-      residentMemoryBytes: process.memoryUsage.rss(),
+      backends, connectionsOpen: this.door.open, hellosPending: this.#hellosPending, descriptorsUsedShare: this.door.pressure.usedShare,
+      uptimeSeconds: this.uptimeMs / 1000, residentMemoryBytes: process.memoryUsage.rss(),
     };
   }
 }

@@ -42,7 +42,7 @@ function fakeBackend(build: string, given: Partial<RunningBackend> = {}) {
 }
 
 function makeHandoffs(nowUs: () => number = () => 0) {
-  const metrics = new BrokerMetrics(() => ({ backends: {}, connectionsOpen: 0, descriptorsUsedShare: 0, uptimeSeconds: 0, residentMemoryBytes: 0 }));
+  const metrics = new BrokerMetrics(() => ({ backends: {}, connectionsOpen: 0, hellosPending: 0, descriptorsUsedShare: 0, uptimeSeconds: 0, residentMemoryBytes: 0 }));
   const settled = () => [...metrics.text().matchAll(/^holdfast_broker_offers_total\{.*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
   return { handoffs: new Handoffs(metrics, nowUs), settled };
 }
