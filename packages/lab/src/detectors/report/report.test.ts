@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { experiment } from "../experiment.ts";
 import { TRACES } from "../traces/traces.ts";
 import { verdicts } from "./pareto.ts";
-import { rate, seconds } from "./numbers.ts";
+import { rate, seconds } from "../../report/numbers.ts";
 import { judge, report } from "./report.ts";
 
 const OPTIONS = { seed: "test", peers: 1 };

@@ -1,14 +1,13 @@
 import type { ExperimentOptions } from "../experiment.ts";
 import { RULES } from "../rules/rules.ts";
-import { rate, seconds, share } from "./numbers.ts";
+import { rate, seconds, share } from "../../report/numbers.ts";
 import type { Verdict } from "./pareto.ts";
 import type { Row, TraceResult } from "./report.ts";
 
-const INTRODUCTION = `# The laboratory: failure detectors
+const INTRODUCTION = `# Failure detectors
 
 Holdfast's failure detector beside the published ones, over the same beats. Written by \`npm run lab\`; the same seed gives the
-same bytes, so nothing here is edited by hand. **Failure detectors only, so far**: deadlines, back-off and storms come later, and
-so do the traces (d) one-way loss, (h) round-trip steps, (k) and (l) retry storms, (n) identity churn and restarts amid an outage.
+same bytes, so nothing here is edited by hand.
 
 Every peer beats once a second and dies once. Measured, after Chen, Toueg and Aguilera (2002): the *detection time* from the
 death to the suspicion that lasts; *false suspicions* per peer-day, those that begin while the peer is alive; how long one lasts on
@@ -21,7 +20,7 @@ costs: a detector that is twice as fast and wrong every minute stands on it.
 **What to doubt.** The traces are synthetic. The rules are re-implemented from their publications, with the settings below, and
 fire at the instant they reach their threshold; systems that check once a second are half a second slower. After a pause of its own a
 published rule's check runs before what lies in its socket is read, as timers do; ours reads first. SWIM is a model on beats (see
-\`packages/lab/src/rules/swim.ts\`), flattered by a lossless way out; it does not apply where the peer sets the pace. Over TCP a lost
+\`packages/lab/src/detectors/rules/swim.ts\`), flattered by a lossless way out; it does not apply where the peer sets the pace. Over TCP a lost
 packet is a late one: the traces with loss speak of datagrams.
 `;
 
