@@ -142,7 +142,7 @@ test("driver: D2 and D3 for random interleavings of events, turns and commits", 
         case 0: driver.handle(invoke(`k${below(20)}`, step)); break;
         case 1: driver.handle({ kind: "invoked", id: `w${step}` as ExecutionId, flow: "worked", input: { n: 1 }, deadlineNs: null, tag: step }); break;
         case 2: driver.handle({ kind: "link-opened", link: ++link, peer: other, dialled: false }); break;
-        case 3: driver.handle({ kind: "frame-received", link, body: encodeMessageFrame({ kind: "heartbeat", beat: step + 1, acknowledged: 0, window: 5 }).slice(4) }); break;
+        case 3: driver.handle({ kind: "frame-received", link, body: encodeMessageFrame({ kind: "heartbeat", beat: step + 1, acknowledged: 0, window: 5, sentAtUs: 0, intervalUs: 0 }).slice(4) }); break;
         case 4: if (inFlight !== undefined) { durable = outstanding; driver.handleCommitted(inFlight); inFlight = undefined; drain(); } break;
         case 5: {
           const commit = driver.pollCommit();

@@ -66,7 +66,7 @@ export function peerReports(state: EngineState): PeerReport[] {
     const retryAt = state.backoff.retryAt(peer.id);
     const sites = [LINK_SITE, ...peer.flowsAsked].flatMap((asked) => {
       const site = peer.site(asked);
-      const explained = state.tracker.explain(site, state.awake, state.options.perHopBudgetNs);
+      const explained = state.tracker.explain(site, state.options.perHopBudgetNs);
       if (explained === undefined) return [];
       return [{
         site: asked, srttMs: explained.rtt.srttNs / NS_PER_MS, samples: explained.rtt.sampleCount,
@@ -77,7 +77,7 @@ export function peerReports(state: EngineState): PeerReport[] {
       id: peer.id, name: peer.name, linked: peer.link?.sendReady === true, incarnation: peer.link?.incarnation ?? null,
       verdict: peer.siteVerdict, governorDown: state.governor.isDown(peer.id),
       consecutiveFailures: health?.consecutiveFailures ?? 0, cooldownMs: Math.max(0, (retryAt - state.now) / NS_PER_MS),
-      policy: policy.allow ? "allowed" : policy.reason, phi: state.tracker.phi(peer.linkSite, state.awake),
+      policy: policy.allow ? "allowed" : policy.reason, phi: state.tracker.watch.phi(peer.linkSite, state.awake),
       inFlight: peer.inFlight, unacknowledged: peer.session.outbox.length, ...peer.counts,
       historyLost: peer.historyLost, addresses: [...peer.addresses], sites: [...new Map(sites.map((site) => [site.site, site])).values()],
     };

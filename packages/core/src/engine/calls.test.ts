@@ -531,7 +531,7 @@ test("overload: at 75 % of the ingress the peer that causes it is told to back o
   const [link] = world.linksOf(ann, bob) as [number];
   const flood = (): void => {
     for (let beat = 0; beat < 3200; beat++) {
-      const frame = encodeMessageFrame({ kind: "heartbeat", beat: beat + 10, acknowledged: 0, window: 256 });
+      const frame = encodeMessageFrame({ kind: "heartbeat", beat: beat + 10, acknowledged: 0, window: 256, sentAtUs: 0, intervalUs: 0 });
       ann.take({ kind: "frame-received", link, body: frame.slice(4) });
     }
     world.settle();

@@ -1,5 +1,7 @@
 import { RuntimeError } from "../base/errors.ts";
 import { NS_PER_MS, NS_PER_S } from "../base/time.ts";
+import { BRAKE_DEFAULTS } from "../peer/isolation-brake.ts";
+import { SILENCE_DEFAULTS } from "../peer/silence-detector.ts";
 
 /** Durations are whole ns. Every field has a default; the host converts people's milliseconds. */
 export interface EngineOptions {
@@ -17,11 +19,16 @@ export interface EngineOptions {
   readonly backoffMaxNs: number;
   /** Failures in a row until a peer counts as down. Default 5. */
   readonly failureThreshold: number;
-  /** φ at which a silent peer is suspect, and down. Defaults 8 and 16. */
-  readonly suspectPhi: number;
-  readonly downPhi: number;
-  /** Samples that a detector keeps. Default 256. */
-  readonly detectorWindow: number;
+  /** Silence at which a peer is suspect at the latest, and how rarely that may be a mistake. Defaults 5.5 s, one day. */
+  readonly suspectWithinNs: number;
+  readonly suspectMistakeEveryNs: number;
+  /** The same for `down`, which ends the link. Defaults 30 s, thirty days. */
+  readonly downWithinNs: number;
+  readonly downMistakeEveryNs: number;
+  /** Arrivals until an old one counts for 1/e to a detector. Default 16384. */
+  readonly detectorMemory: number;
+  /** When most peers fall silent together it is we who are cut off: verdicts wait for at most this long. Default 60 s. */
+  readonly isolationHoldNs: number;
   /** A poll that comes this much later than asked for is our own pause. Default 200 ms. */
   readonly pauseMinNs: number;
   /** How long a finished execution's result is kept. Default 24 h, and never more than `resultsMax`. */
@@ -44,9 +51,12 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   backoffBaseNs: 10 * NS_PER_MS,
   backoffMaxNs: 60 * NS_PER_S,
   failureThreshold: 5,
-  suspectPhi: 8,
-  downPhi: 16,
-  detectorWindow: 256,
+  suspectWithinNs: SILENCE_DEFAULTS.suspect.withinNs,
+  suspectMistakeEveryNs: SILENCE_DEFAULTS.suspect.mistakeEveryNs,
+  downWithinNs: SILENCE_DEFAULTS.down.withinNs,
+  downMistakeEveryNs: SILENCE_DEFAULTS.down.mistakeEveryNs,
+  detectorMemory: SILENCE_DEFAULTS.memory,
+  isolationHoldNs: BRAKE_DEFAULTS.holdNs,
   pauseMinNs: 200 * NS_PER_MS,
   retentionNs: 24 * 3600 * NS_PER_S,
   resultsMax: 10_000,

@@ -8,7 +8,9 @@ import { Random } from "../base/random.ts";
 import { BackoffTable } from "../peer/backoff-table.ts";
 import { outcomeOf, recordOutcome, type PeerEvent } from "../peer/outcome.ts";
 import { PeerGovernor } from "../peer/peer-governor.ts";
+import { BRAKE_DEFAULTS } from "../peer/isolation-brake.ts";
 import { RttTracker } from "../peer/rtt-tracker.ts";
+import type { SiteWatchOptions } from "../peer/site-watch.ts";
 import type { Definitions } from "../flow/definitions.ts";
 import { linkProgram, type LinkedProgram } from "../flow/program-link.ts";
 import { EXECUTIONS_MAX, PARKED_MAX, PEERS_MAX } from "../wire/limits.ts";
@@ -144,10 +146,7 @@ export class EngineState {
     });
     this.tracker = new RttTracker({
       budgetFloorNs: given.options.budgetFloorNs, budgetCeilingNs: given.options.budgetCeilingNs,
-      detector: {
-        suspectPhi: given.options.suspectPhi, downPhi: given.options.downPhi, historyCapacity: given.options.detectorWindow,
-        expectedIntervalNs: given.options.heartbeatNs,
-      },
+      watch: watchOptions(given.options),
     });
     this.applyPolicy();
   }
@@ -336,4 +335,16 @@ export class EngineState {
     const both = lists.length === 0 ? null : [...(lists[0] as Set<PeerId>)].filter((peer) => lists.every((list) => list.has(peer)));
     this.governor.setAllowlist(both ?? undefined);
   }
+}
+
+function watchOptions(options: EngineOptions): Partial<SiteWatchOptions> {
+  const { heartbeatNs, suspectWithinNs, suspectMistakeEveryNs, downWithinNs, downMistakeEveryNs, detectorMemory, isolationHoldNs } = options;
+  return {
+    detector: {
+      model: "learned", intervalNs: heartbeatNs, memory: detectorMemory,
+      suspect: { withinNs: suspectWithinNs, mistakeEveryNs: suspectMistakeEveryNs },
+      down: { withinNs: downWithinNs, mistakeEveryNs: downMistakeEveryNs },
+    },
+    brake: { ...BRAKE_DEFAULTS, holdNs: isolationHoldNs },
+  };
 }

@@ -48,6 +48,9 @@ export interface Turn {
  * operations, first in, first out, at most `OPERATIONS_PER_TURN`; collect what leaves. Same events, times and seed give
  * the same records and effects, bit for bit. The driver owns the order of commit and release.
  */
+/** Messages that say since when their sender lives. */
+const TELLING: ReadonlySet<Message["kind"]> = new Set(["hello", "heartbeat", "heartbeat-echo"]);
+
 export class Engine {
   readonly state: EngineState;
   readonly #executor: Executor;
@@ -253,8 +256,8 @@ export class Engine {
       return this.#links.handleMisbehaviour(peer, error);
     }
     link.lastReceivedAt = state.now;
-    // A heartbeat is a sample of its own; all else only proves life.
-    if (message.kind !== "heartbeat") state.tracker.recordLife(peer.linkSite, state.awake);
+    // What says more than that somebody lives is told where it is handled.
+    if (!TELLING.has(message.kind)) state.tracker.watch.recordLife(peer.linkSite, state.awake);
     state.endFailureBackoff(peer);
     if (peer.siteVerdict !== "live") this.#links.judge(peer);
     switch (message.kind) {

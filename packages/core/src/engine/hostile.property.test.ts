@@ -234,7 +234,7 @@ test(`hostile: random and mutated frames close that link and no other, whatever 
         }
         const sequence = eve.sequence + below(3);
         const valid = [
-          () => encodeMessageFrame({ kind: "heartbeat", beat: below(100) + 1, acknowledged: below(4), window: below(257) }),
+          () => encodeMessageFrame({ kind: "heartbeat", beat: below(100) + 1, acknowledged: below(4), window: below(257), sentAtUs: below(1e6), intervalUs: below(2e6) }),
           () => encodeMessageFrame({ kind: "heartbeat-echo", beat: below(10) + 1 }),
           () => encodeMessageFrame({ kind: "acknowledge", acknowledged: below(6), window: below(257), gap: below(2) === 0 }),
           () => encodeMessageFrame({ kind: "backoff-notice", minBackoffNs: below(2 ** 31) * 1000 }),

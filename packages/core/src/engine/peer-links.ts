@@ -174,6 +174,7 @@ export class PeerLinks {
       state.recordOutcome(peer, "link-lost");
       return this.dialIfNeeded(peer);
     }
+    this.#recordReturn(peer, hello);
     const verdict = peer.session.handleHello(hello, state.identity.lineage, state.journal);
     if (verdict.kind === "overtaken") {
       state.publish("link-down", peer.id, { name: peer.name, reason: `incarnation ${hello.incarnation} speaks, we know of ${peer.session.peerIncarnation}` });
@@ -211,6 +212,15 @@ export class PeerLinks {
     this.#resend(peer);
     this.#listener.windowOpened(peer);
     state.peersChanged = true;
+  }
+
+  /** A new link: its beats have their own way. A process that we took for dead and that is the same as before teaches us patience. */
+  #recordReturn(peer: Peer, hello: Hello): void {
+    const { awake, tracker: { watch } } = this.#state;
+    watch.forgetOffset(peer.linkSite);
+    if (peer.siteVerdict === "down" && hello.incarnation === peer.session.peerIncarnation) watch.recordHeartbeat(peer.linkSite, awake);
+    else watch.recordLife(peer.linkSite, awake);
+    this.judge(peer);
   }
 
   /**
@@ -268,7 +278,8 @@ export class PeerLinks {
 
   handleHeartbeat(peer: Peer, link: PeerLink, message: Heartbeat): void {
     const state = this.#state;
-    state.tracker.recordHeartbeat(peer.linkSite, state.awake);
+    const { sentAtUs, intervalUs } = message;
+    state.tracker.watch.recordHeartbeat(peer.linkSite, state.awake, { sentAt: sentAtUs * 1e3, intervalNs: intervalUs * 1e3 });
     this.handleAcknowledged(peer, link, message.acknowledged, message.window);
     if (peer.link === link) {
       // An echo is no traffic of our own: our heartbeats go on beside it.
@@ -282,6 +293,7 @@ export class PeerLinks {
     const sentAt = link.beatsSentAt.get(message.beat);
     if (sentAt === undefined) return;
     link.beatsSentAt.delete(message.beat);
+    state.tracker.watch.recordAnswer(peer.linkSite, state.awake, sentAt);
     this.observeLink(peer, state.awake - sentAt);
     state.recordOutcome(peer, "heartbeat-echo");
   }
@@ -418,15 +430,22 @@ export class PeerLinks {
     if (peer.link !== null && peer.link.acknowledge !== "none") this.sendAcknowledge(peer);
   }
 
+  /** Judges the silence, or asks whether the peer is there: a heartbeat is answered. */
   handleDetectorTimer(peer: Peer): void {
+    const { state } = { state: this.#state };
     this.judge(peer);
+    const askAt = state.tracker.watch.nextAsk(peer.linkSite);
+    if (askAt !== undefined && askAt <= state.awake && peer.link?.sendReady === true) {
+      state.tracker.watch.recordAsked(peer.linkSite, state.awake);
+      this.#beat(peer, peer.link);
+    }
     this.#armDetector(peer);
   }
 
   /** Announces the detector's verdict on the peer's link if it changed. */
   judge(peer: Peer): void {
     const state = this.#state;
-    const transition = state.tracker.judge(peer.linkSite, state.awake);
+    const transition = state.tracker.watch.judge(peer.linkSite, state.awake);
     if (transition === undefined) return;
     const verdict = transition.to;
     peer.siteVerdict = verdict;
@@ -460,15 +479,21 @@ export class PeerLinks {
     const beat = ++link.beat;
     link.beatsSentAt.set(beat, this.#state.awake);
     if (link.beatsSentAt.size > BEATS_MAX) link.beatsSentAt.delete(beat - BEATS_MAX);
-    this.#send(peer, link, { kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer) });
+    this.#send(peer, link, {
+      kind: "heartbeat", beat, acknowledged: peer.session.mark, window: this.#grant(peer),
+      sentAtUs: Math.floor(this.#state.now / 1e3), intervalUs: Math.ceil(this.#state.options.heartbeatNs / 1e3),
+    });
     link.acknowledge = "none";
   }
 
   #armDetector(peer: Peer): void {
     const state = this.#state;
-    const crossing = state.tracker.nextCrossing(peer.linkSite);
+    const { watch } = state.tracker;
+    const crossing = watch.nextCrossing(peer.linkSite);
+    if (crossing === undefined) return;
+    const askAt = peer.link?.sendReady === true ? (watch.nextAsk(peer.linkSite) ?? Infinity) : Infinity;
     // Awake time to engine time: what we have slept so far lies between them.
-    if (crossing !== undefined) state.timers.set("detector", peer, Math.max(crossing.at + state.pausedNs, state.now + 1));
+    state.timers.set("detector", peer, Math.max(Math.ceil(Math.min(crossing.at, askAt) + state.pausedNs), state.now + 1));
   }
 
   // ── one link a peer ──

@@ -169,10 +169,9 @@ function applyHard(state: EngineState, peer: Peer): void {
   const { health, backoff } = peer.hard;
   if (health !== undefined) state.governor.restoreHealth(peer.id, health);
   if (backoff !== undefined) state.backoff.restoreState(peer.id, backoff);
-  const site = state.tracker.captureSite(peer.linkSite);
-  if (site !== undefined && site.state !== peer.siteVerdict) {
-    state.tracker.restoreSite(peer.linkSite, { ...site, state: peer.siteVerdict });
-  }
+  const { watch } = state.tracker;
+  const site = watch.capture(peer.linkSite);
+  if (site !== undefined && site.state !== peer.siteVerdict) watch.restore(peer.linkSite, { ...site, state: peer.siteVerdict });
 }
 
 function restorePrograms(state: EngineState, rows: readonly Encoded[]): (hash: ProgramHash) => LinkedProgram {

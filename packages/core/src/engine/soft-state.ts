@@ -4,6 +4,7 @@ import type { Value } from "../base/value.ts";
 import { LINK_SITE } from "../base/ids.ts";
 import type { SiteData } from "../peer/rtt-site.ts";
 import type { PriorData } from "../peer/rtt-tracker.ts";
+import type { WatchData } from "../peer/site-watch.ts";
 import { ROW, type Encoded } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { EngineState } from "./engine-state.ts";
@@ -29,7 +30,7 @@ export function captureSoftState(state: EngineState): Encoded[] {
 }
 
 function softRow(state: EngineState, peer: Peer): SoftRow {
-  peer.soft.capture = (site) => state.tracker.captureSite(site);
+  peer.soft.capture = (site) => [state.tracker.captureSite(site), state.tracker.watch.capture(site)];
   return peer.soft;
 }
 
@@ -40,7 +41,7 @@ export class SoftRow implements Row {
   persisted = false;
   readonly #peer: Peer;
   /** Set with the first touch: the tracker's sites are captured when the record is taken. */
-  capture: (site: SiteId) => SiteData | undefined = () => undefined;
+  capture: (site: SiteId) => [SiteData | undefined, WatchData | undefined] = () => [undefined, undefined];
 
   constructor(peer: Peer) {
     this.#peer = peer;
@@ -61,8 +62,8 @@ export class SoftRow implements Row {
   #sites(): Value[] {
     const sites: Value[] = [];
     for (const asked of [LINK_SITE, ...this.#peer.flowsAsked]) {
-      const data = this.capture(this.#peer.site(asked));
-      if (data !== undefined) sites.push([asked, data as unknown as Value]);
+      const [data, watched] = this.capture(this.#peer.site(asked));
+      if (data !== undefined || watched !== undefined) sites.push([asked, (data ?? null) as unknown as Value, (watched ?? null) as unknown as Value]);
     }
     return sites;
   }
@@ -86,7 +87,11 @@ export function restoreSoftState(state: EngineState, [key, bytes]: Encoded): voi
   }
   counts.end();
   for (const site of reader.lists()) {
-    state.tracker.restoreSite(peer.site(site.text()), site.any() as unknown as SiteData);
+    const id = peer.site(site.text());
+    const data = site.any();
+    const watched = site.any();
+    if (data !== null) state.tracker.restoreSite(id, data as unknown as SiteData);
+    if (watched !== null) state.tracker.watch.restore(id, watched as unknown as WatchData);
     site.end();
   }
   reader.end();

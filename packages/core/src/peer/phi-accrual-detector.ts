@@ -3,6 +3,8 @@ import { RuntimeError } from "../base/errors.ts";
 import { Ring } from "../base/ring.ts";
 import { NS_MAX, NS_PER_S, addNs, elapsedNs } from "../base/time.ts";
 import { isQuantity, readList, readQuantity, wholeOption } from "./quantity.ts";
+import type { Verdict } from "./silence-detector.ts";
+import type { SiteDetector } from "./site-detector.ts";
 
 export interface DetectorOptions {
   /** Intervals kept, at least 1. Reference 1000, product 256: enough for a mean, and it follows a changed link. */
@@ -63,7 +65,7 @@ const SPLIT = 4294967296;
  *       and goes. A plain running sum would lose small intervals for good once a huge one has passed through.
  *   D2. φ is finite and never negative, and grows with the silence.
  */
-export class PhiAccrualDetector {
+export class PhiAccrualDetector implements SiteDetector {
   readonly options: DetectorOptions;
   readonly #window: Ring<number>;
   #sumHigh = 0;
@@ -86,14 +88,40 @@ export class PhiAccrualDetector {
     return Math.max(mean, this.options.expectedIntervalNs);
   }
 
+  get samples(): number {
+    return this.size;
+  }
+
+  get intervalNs(): number {
+    return this.meanNs;
+  }
+
+  get suspectPhi(): number {
+    return this.options.suspectPhi;
+  }
+
+  get downPhi(): number {
+    return this.options.downPhi;
+  }
+
   /** Learns the interval since the peer was last seen. The first sight (`lastSeenAt` 0) ends no interval. */
-  recordHeartbeat(now: number, lastSeenAt: number): void {
+  recordHeartbeat(now: number, lastSeenAt: number): number {
     assert(isQuantity(now), "an instant is a quantity");
-    if (lastSeenAt === 0) return;
+    if (lastSeenAt === 0) return now;
     const gapNs = elapsedNs(now, lastSeenAt);
     const censored = this.options.censorOutages && this.isDown(now, lastSeenAt);
     this.#learn(censored ? Math.min(gapNs, Math.floor(CENSORED_MEANS * this.meanNs)) : gapNs);
+    return now;
   }
+
+  recordLife(now: number): number {
+    return now;
+  }
+
+  /** Verdicts of this model have no memory. */
+  recordDoubt(): void {}
+
+  forgetOffset(): void {}
 
   phi(now: number, lastSeenAt: number): number {
     const meanNs = this.meanNs;
@@ -107,6 +135,20 @@ export class PhiAccrualDetector {
 
   isDown(now: number, lastSeenAt: number): boolean {
     return this.phi(now, lastSeenAt) > this.options.downPhi;
+  }
+
+  verdict(now: number, lastSeenAt: number): Verdict {
+    if (this.isDown(now, lastSeenAt)) return "down";
+    return this.isSuspect(now, lastSeenAt) ? "suspect" : "live";
+  }
+
+  verdictAt(verdict: "suspect" | "down", lastSeenAt: number): number | undefined {
+    return this.crossing(verdict === "down" ? this.downPhi : this.suspectPhi, lastSeenAt);
+  }
+
+  /** This model asks nobody. */
+  askAt(): undefined {
+    return undefined;
   }
 
   /**
@@ -127,6 +169,10 @@ export class PhiAccrualDetector {
   /** A copy of the window, oldest first: with the options, all that this detector is. */
   history(): readonly number[] {
     return this.#window.toArray();
+  }
+
+  capture(): { readonly history: readonly number[] } {
+    return { history: this.history() };
   }
 
   /** Keeps the newest intervals if the history is longer than the window. Throws SNAPSHOT_INVALID. */

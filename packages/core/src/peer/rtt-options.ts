@@ -1,9 +1,8 @@
 import { NS_MAX, NS_PER_MS, NS_PER_S } from "../base/time.ts";
 import type { SiteId } from "../base/ids.ts";
 import { MAX_ENTRIES } from "./make-room.ts";
-import { PRODUCT_DETECTOR, REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
-import type { DetectorOptions } from "./phi-accrual-detector.ts";
 import { wholeOption } from "./quantity.ts";
+import { PRODUCT_WATCH, REFERENCE_WATCH, type SiteWatchOptions } from "./site-watch.ts";
 
 export interface RttTrackerOptions<S extends string = SiteId> {
   /** Least budget that an estimate gives, in ns. Reference 0, product 5 ms: below it timers and a turn dominate. */
@@ -19,8 +18,8 @@ export interface RttTrackerOptions<S extends string = SiteId> {
   readonly refuseZeroSamples: boolean;
   /** Whether a round trip feeds the site's detector where the caller does not say. Reference true, product false. */
   readonly roundTripsAreHeartbeats: boolean;
-  /** The detectors' options; what is left out is the product's. */
-  readonly detector: Partial<DetectorOptions>;
+  /** How silences are judged; what is left out is the product's. */
+  readonly watch: Partial<SiteWatchOptions<S>>;
   /** Sites held, at least 1. At the bound those least recently seen or updated go. Default 16384. */
   readonly maxEntries: number;
   /** Chains with a prior, at least 1. At the bound those least recently observed go. Default 4096. */
@@ -38,7 +37,7 @@ export const REFERENCE_RTT: RttTrackerOptions<string> = {
   minDeviationNs: 0,
   refuseZeroSamples: false,
   roundTripsAreHeartbeats: true,
-  detector: REFERENCE_DETECTOR,
+  watch: REFERENCE_WATCH,
   maxEntries: MAX_ENTRIES,
   maxChains: 4096,
   maxPerSite: 256,
@@ -53,10 +52,10 @@ export const PRODUCT_RTT: RttTrackerOptions<string> = {
   minDeviationNs: 5 * NS_PER_MS,
   refuseZeroSamples: true,
   roundTripsAreHeartbeats: false,
-  detector: PRODUCT_DETECTOR,
+  watch: PRODUCT_WATCH,
 };
 
-/** Fills defaults and checks once. Throws OPTION_INVALID. The detector checks its own. */
+/** Fills defaults and checks once. Throws OPTION_INVALID. The watch checks its own. */
 export function rttTrackerOptions<S extends string>(given: Partial<RttTrackerOptions<S>>): RttTrackerOptions<S> {
   const options: RttTrackerOptions<S> = { ...PRODUCT_RTT, ...given };
   const budgetFloorNs = wholeOption("budgetFloorNs", options.budgetFloorNs, 0);

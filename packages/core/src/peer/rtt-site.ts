@@ -1,7 +1,5 @@
 import { assert } from "../base/assert.ts";
 import type { ChainId, SiteId } from "../base/ids.ts";
-import { PhiAccrualDetector } from "./phi-accrual-detector.ts";
-import type { DetectorOptions } from "./phi-accrual-detector.ts";
 import { readList, readObject, readQuantity, readText } from "./quantity.ts";
 import { setRecent } from "./recent-map.ts";
 import { RttEma } from "./rtt-ema.ts";
@@ -13,9 +11,6 @@ export interface Chain {
   readonly chainId: ChainId;
   readonly hopIndex: number;
 }
-
-/** The detector's verdict on a site. A site never heard of counts as live. */
-export type SiteState = "live" | "suspect" | "down";
 
 export interface EdgeData extends Chain, EmaState {}
 
@@ -30,14 +25,8 @@ export interface SiteData<S extends string = SiteId> {
   readonly aggregate: EmaState;
   readonly edges: readonly EdgeData[];
   readonly reports: readonly ReportData<S>[];
-  /** The detector's window, oldest first; null for a site without a detector. */
-  readonly history: readonly number[] | null;
-  /** Last sign of life in awake time, 0 = never. */
-  readonly lastSeenAt: number;
   /** Last round trip in awake time, 0 = never. */
   readonly lastUpdatedAt: number;
-  /** The verdict last announced. */
-  readonly state: SiteState;
 }
 
 const PART = "site";
@@ -49,10 +38,7 @@ export class RttSite<S extends string = SiteId> {
   readonly #edges = new Map<ChainId, Map<number, RttEma>>();
   readonly #reports = new Map<string, ReportData<S>>();
   #aggregate = new RttEma();
-  detector: PhiAccrualDetector | undefined;
-  lastSeenAt = 0;
   lastUpdatedAt = 0;
-  announced: SiteState = "live";
 
   constructor(options: RttTrackerOptions<S>) {
     this.#options = options;
@@ -60,7 +46,7 @@ export class RttSite<S extends string = SiteId> {
 
   /** Throws SNAPSHOT_INVALID. */
   static restore<S extends string>(data: SiteData<S>, options: RttTrackerOptions<S>): RttSite<S> {
-    const { aggregate, edges, reports, history, lastSeenAt, lastUpdatedAt, state } = readObject(PART, data);
+    const { aggregate, edges, reports, lastUpdatedAt } = readObject(PART, data);
     const site = new RttSite<S>(options);
     site.#aggregate = RttEma.restore(aggregate);
     for (const edge of readList(PART, "edges", edges)) {
@@ -73,19 +59,12 @@ export class RttSite<S extends string = SiteId> {
       const chainId = readText<ChainId>("report", "chainId", report.chainId);
       site.replaceReport({ nextHop, chainId, ...RttEma.restore(report).state() });
     }
-    if (history !== null) site.detector = PhiAccrualDetector.restore(history, options.detector);
-    site.lastSeenAt = readQuantity(PART, "lastSeenAt", lastSeenAt);
     site.lastUpdatedAt = readQuantity(PART, "lastUpdatedAt", lastUpdatedAt);
-    site.announced = readText<SiteState>(PART, "state", state, ["live", "suspect", "down"]);
     return site;
   }
 
   get aggregate(): RttEma {
     return this.#aggregate;
-  }
-
-  get recency(): number {
-    return Math.max(this.lastSeenAt, this.lastUpdatedAt);
   }
 
   edge(chain: Chain): RttEma | undefined {
@@ -108,22 +87,6 @@ export class RttSite<S extends string = SiteId> {
     return this.#reports.get(reportKey(nextHop, chainId));
   }
 
-  /** The site is watched from now on, if it was not. */
-  watch(): PhiAccrualDetector {
-    const options: Partial<DetectorOptions> = this.#options.detector;
-    return (this.detector ??= new PhiAccrualDetector(options));
-  }
-
-  phi(now: number): number {
-    return this.detector?.phi(now, this.lastSeenAt) ?? 0;
-  }
-
-  verdict(now: number): SiteState {
-    if (this.detector === undefined) return "live";
-    if (this.detector.isDown(now, this.lastSeenAt)) return "down";
-    return this.detector.isSuspect(now, this.lastSeenAt) ? "suspect" : "live";
-  }
-
   capture(): SiteData<S> {
     const edges: EdgeData[] = [];
     for (const [chainId, hops] of this.#edges) {
@@ -133,10 +96,7 @@ export class RttSite<S extends string = SiteId> {
       aggregate: this.#aggregate.state(),
       edges,
       reports: [...this.#reports.values()],
-      history: this.detector?.history() ?? null,
-      lastSeenAt: this.lastSeenAt,
       lastUpdatedAt: this.lastUpdatedAt,
-      state: this.announced,
     };
   }
 

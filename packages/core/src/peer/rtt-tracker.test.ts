@@ -52,64 +52,32 @@ test("attempt budget: doubles, saturates at the ceiling, and never stands still 
   assert.equal(attemptBudgetNs(NS_MAX, 64, NS_MAX), NS_MAX);
 });
 
-test("rtt detector: T3: round trips of flows are no samples and make no detector", () => {
+test("rtt tracker: a round trip proves life to a site that is watched, and makes nobody watched", () => {
   const tracker = fed([MS, MS, MS]);
-  assert.equal(tracker.captureSite("ann")?.history, null);
-  assert.equal(tracker.nextCrossing("ann"), undefined);
-  assert.deepEqual(tracker.scanPhi(900 * S), []);
-  tracker.observeRoundTrip("bob", undefined, MS, 1, { detector: true });
-  tracker.observeRoundTrip("bob", undefined, MS, 1 + S, { detector: true });
-  assert.deepEqual(tracker.captureSite("bob")?.history, [S]);
-});
-
-test("rtt detector: T3: life moves last-seen and is no sample", () => {
-  const tracker = new RttTracker<string>();
-  tracker.recordHeartbeat("ann", 1);
-  tracker.recordHeartbeat("ann", 1 + S);
-  tracker.recordLife("ann", 1 + 10 * S);
+  assert.equal(tracker.watch.has("ann"), false);
+  tracker.watch.recordHeartbeat("ann", 1 + S);
   tracker.observeRoundTrip("ann", undefined, MS, 1 + 20 * S);
-  assert.deepEqual(tracker.captureSite("ann")?.history, [S]);
-  assert.equal(tracker.phi("ann", 1 + 20 * S), 0);
+  assert.equal(tracker.watch.lastSeenAt("ann"), 1 + 20 * S);
 });
 
-test("rtt detector: T2: one timer finds what a scan would, and each verdict is announced once", () => {
-  const tracker = new RttTracker<string>();
-  for (const [site, at] of [["ann", 1], ["bob", 1 + 3 * S]] as const) tracker.recordHeartbeat(site, at);
-  const heard: string[] = [];
-  for (let next; (next = tracker.earliestCrossing()) !== undefined; ) {
-    assert.deepEqual(tracker.scanPhi(next.at - 1000), [], "nothing is due before");
-    for (const { site, to } of tracker.scanPhi(next.at)) heard.push(`${site} ${to}`);
-    assert.deepEqual(tracker.scanPhi(next.at), []);
-  }
-  assert.deepEqual(heard, ["ann suspect", "bob suspect", "ann down", "bob down"]);
-  tracker.recordLife("ann", 100 * S);
-  assert.deepEqual(tracker.judge("ann", 100 * S), { site: "ann", to: "live" });
-});
-
-test("rtt detector: explain shows what verdict and budget rest on", () => {
+test("rtt tracker: explain shows what a budget rests on", () => {
   const tracker = fed([MS, MS, MS]);
-  tracker.recordHeartbeat("ann", 1 + S);
-  const explanation = tracker.explain("ann", 1 + 20 * S, 7 * MS, chain);
-  assert.equal(tracker.explain("nobody", 1, 1), undefined);
-  assert.equal(explanation?.state, "suspect");
-  assert.equal(explanation.announced, "live");
-  assert.ok(explanation.phi > 8 && explanation.phi < 16);
-  assert.equal(explanation.tier, "edge");
+  assert.equal(tracker.explain("nobody", 1), undefined);
+  const explanation = tracker.explain("ann", 7 * MS, chain);
+  assert.equal(explanation?.tier, "edge");
   assert.equal(explanation.budgetNs, tracker.estimateBudget("ann", chain, 7 * MS));
-  assert.deepEqual(explanation.next, tracker.nextCrossing("ann"));
 });
 
-test("rtt bounds: T4: the sites least recently heard of go, their chain's prior stays", () => {
+test("rtt bounds: T2: the sites least recently asked go, their chain's prior stays", () => {
   const evicted: string[] = [];
   const tracker = new RttTracker<string>({ maxEntries: 2, onEvict: (site) => evicted.push(site) });
   for (let at = 1; at <= 3; at++) tracker.observeRoundTrip("ann", chain, MS, at);
-  tracker.recordHeartbeat("old", 2);
-  tracker.recordHeartbeat("new", 4);
+  tracker.observeRoundTrip("old", undefined, MS, 2);
+  tracker.observeRoundTrip("new", undefined, MS, 4);
   assert.deepEqual(evicted, ["old"]);
-  tracker.recordHeartbeat("newer", 5);
+  tracker.observeRoundTrip("newer", undefined, MS, 5);
   assert.deepEqual(evicted, ["old", "ann"]);
   assert.equal(tracker.budgetTier("ann", chain), "chain");
-  assert.equal(tracker.earliestCrossing()?.site, "new");
 });
 
 test("rtt bounds: chains and reports of a site are bounded, the least recent go", () => {
@@ -135,17 +103,14 @@ test("rtt reports: what a peer claims is made whole, not believed", () => {
 test("rtt: any history gives whole quantities, and is captured and restored alike", () => {
   const quantity = fc.oneof(fc.nat(), fc.double({ min: 0, max: NS_MAX, noNaN: true }).map(Math.floor));
   const site = fc.constantFrom("a", "b", "c");
-  const step = fc.record({ kind: fc.constantFrom("trip", "beat", "life", "report", "scan"), site, ns: quantity, now: quantity, hop: fc.nat(3) });
+  const step = fc.record({ kind: fc.constantFrom("trip", "report"), site, ns: quantity, now: quantity, hop: fc.nat(3) });
   fc.assert(
     fc.property(fc.array(step), fc.boolean(), (steps, reference) => {
       const make = () => new RttTracker<string>(reference ? REFERENCE_RTT : {});
       const tracker = make();
       for (const { kind, site, ns, now, hop } of steps) {
         if (kind === "trip") tracker.observeRoundTrip(site, hop === 0 ? undefined : { ...chain, hopIndex: hop }, ns, now);
-        else if (kind === "beat") tracker.recordHeartbeat(site, now);
-        else if (kind === "life") tracker.recordLife(site, now);
-        else if (kind === "report") tracker.ingestReportedOutgoing(site, "d", chain.chainId, { srttNs: ns, rttvarNs: now, sampleCount: hop });
-        else for (const transition of tracker.scanPhi(now)) assert.ok(!("phi" in transition) || Number.isFinite(transition.phi));
+        else tracker.ingestReportedOutgoing(site, "d", chain.chainId, { srttNs: ns, rttvarNs: now, sampleCount: hop });
         const budgetNs = tracker.estimateBudget(site, chain, ns);
         assert.ok(Number.isInteger(budgetNs) && budgetNs >= 0 && budgetNs <= NS_MAX);
       }
@@ -154,10 +119,8 @@ test("rtt: any history gives whole quantities, and is captured and restored alik
       for (const name of tracker.trackedSites()) {
         copy.restoreSite(name, JSON.parse(JSON.stringify(tracker.captureSite(name) ?? assert.fail())));
         assert.deepEqual(copy.captureSite(name), tracker.captureSite(name));
-        assert.deepEqual(copy.nextCrossing(name), tracker.nextCrossing(name));
       }
       assert.deepEqual(copy.capturePriors(), tracker.capturePriors());
-      assert.deepEqual(copy.scanPhi(NS_MAX), tracker.scanPhi(NS_MAX));
     }),
   );
 });
@@ -173,10 +136,7 @@ test("rtt: damaged sites and priors are refused and change nothing", () => {
     { edges: [{ ...edge, rttvarNs: 0.5 }] },
     { edges: {} },
     { reports: [{ nextHop: 1, chainId: "a", srttNs: 1, rttvarNs: 1, sampleCount: 1 }] },
-    { history: [-1] },
-    { lastSeenAt: -1 },
     { lastUpdatedAt: undefined },
-    { state: "dead" },
   ];
   for (const damage of damages) {
     assert.throws(() => tracker.restoreSite("ann", { ...good, ...damage } as typeof good), isSnapshotInvalid);

@@ -319,13 +319,16 @@ function readAcknowledge(reader: ProtobufReader): Acknowledge {
   return { kind: "acknowledge", acknowledged, window, gap };
 }
 
-function encodeHeartbeat({ beat, acknowledged, window }: Heartbeat): Uint8Array {
-  checkWhole(beat);
+function encodeHeartbeat({ beat, acknowledged, window, sentAtUs, intervalUs }: Heartbeat): Uint8Array {
+  for (const number of [beat, sentAtUs, intervalUs]) checkWhole(number);
   checkGrant(acknowledged, window);
-  const writer = beginFrame(KINDS.heartbeat, numberSize(beat) + numberSize(acknowledged) + numberSize(window));
+  const size = [beat, acknowledged, window, sentAtUs, intervalUs].reduce((sum, number) => sum + numberSize(number), 0);
+  const writer = beginFrame(KINDS.heartbeat, size);
   writer.number(1, beat);
   writer.number(2, acknowledged);
   writer.number(3, window);
+  writer.number(4, sentAtUs);
+  writer.number(5, intervalUs);
   return writer.finish();
 }
 
@@ -333,6 +336,8 @@ function readHeartbeat(reader: ProtobufReader): Heartbeat {
   let beat = 0;
   let acknowledged = 0;
   let window = 0;
+  let sentAtUs = 0;
+  let intervalUs = 0;
   for (let tag = reader.nextTag(); tag !== 0; tag = reader.nextTag()) {
     switch (tag) {
       case 0x08:
@@ -344,11 +349,17 @@ function readHeartbeat(reader: ProtobufReader): Heartbeat {
       case 0x18:
         window = reader.number(WINDOW_MAX);
         break;
+      case 0x20:
+        sentAtUs = reader.number();
+        break;
+      case 0x28:
+        intervalUs = reader.number();
+        break;
       default:
-        reader.skip(tag, 3);
+        reader.skip(tag, 5);
     }
   }
-  return { kind: "heartbeat", beat, acknowledged, window };
+  return { kind: "heartbeat", beat, acknowledged, window, sentAtUs, intervalUs };
 }
 
 function encodeHeartbeatEcho({ beat }: HeartbeatEcho): Uint8Array {

@@ -110,13 +110,17 @@ export interface Acknowledge {
   readonly gap: boolean;
 }
 
-/** Sent every second on a link that is otherwise idle. */
+/** Sent every second on a link that is otherwise idle, and to a peer that is late, as a question. */
 export interface Heartbeat {
   readonly kind: "heartbeat";
   /** Counts up on each link. */
   readonly beat: number;
   readonly acknowledged: number;
   readonly window: number;
+  /** On the sender's engine clock, in whole µs: a beat counts from when it was sent. */
+  readonly sentAtUs: number;
+  /** How long the sender's side of the link stays silent at most, in whole µs. 0 = it does not say. */
+  readonly intervalUs: number;
 }
 
 export interface HeartbeatEcho {

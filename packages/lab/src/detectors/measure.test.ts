@@ -9,7 +9,8 @@ const S = 1e9;
 /** Beats at these seconds, Infinity = lost. */
 function peer(arrivals: readonly number[], { diedAt, pauses = [] }: { diedAt: number; pauses?: readonly (readonly [number, number])[] }): PeerTrace {
   return {
-    arrivals: Float64Array.from(arrivals, (at) => at * S), neighbours: new Uint8Array(arrivals.length), wallJumps: [],
+    arrivals: Float64Array.from(arrivals, (at) => at * S), sentAt: Float64Array.from(arrivals, (_, at) => at * S), neighbours: new Uint8Array(arrivals.length), wallJumps: [],
+    answers: () => Infinity, others: [],
     beginsAt: 0, diedAt: diedAt * S, pauses: pauses.map(([from, to]): Pause => ({ from: from * S, to: to * S })),
   };
 }

@@ -26,7 +26,7 @@ export interface Order {
  * believes. What begins after the death is no mistake, what lasts is the detection.
  */
 export function measure(peer: PeerTrace, rule: Rule, { drainsFirst }: Order): Measured {
-  const { arrivals, pauses, diedAt } = peer;
+  const { arrivals, sentAt, pauses, diedAt } = peer;
   let mistakes = 0;
   let mistakenNs = 0;
   let suspectedAt: number | undefined;
@@ -45,7 +45,7 @@ export function measure(peer: PeerTrace, rule: Rule, { drainsFirst }: Order): Me
   }
 
   function believe(now: number): void {
-    if (suspectedAt === undefined || rule.suspectsAt(Infinity) <= now) return;
+    if (suspectedAt === undefined || rule.suspectsAt(now) < now) return;
     if (suspectedAt < diedAt) mistakenNs += Math.min(now, diedAt) - suspectedAt;
     suspectedAt = undefined;
   }
@@ -73,7 +73,7 @@ export function measure(peer: PeerTrace, rule: Rule, { drainsFirst }: Order): Me
     }
     if (suspectedAt === undefined && rule.suspectsAt(now) < now) judge(now);
     judgedTo = now;
-    rule.beat(now, sequence);
+    rule.beat(now, sequence, sentAt[sequence] as number);
     if (suspectedAt !== undefined) believe(now);
   }
   for (const pause of pauses.slice(pauseNext)) stand(pause);

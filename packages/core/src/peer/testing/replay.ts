@@ -248,9 +248,10 @@ function playTracker(): ReturnType<Player> {
   const entryOf = (site: string) => {
     const data = tracker.captureSite(site);
     if (data === undefined) return undefined;
-    const { aggregate, edges, reports, history, lastSeenAt, lastUpdatedAt, state } = data;
+    const { aggregate, edges, reports, lastUpdatedAt } = data;
+    const { lastSeenAt, detector, state } = tracker.watch.capture(site) ?? { lastSeenAt: 0, detector: { history: [] }, state: "live" };
     const times = { lastSeenAtNs: lastSeenAt, lastUpdatedAtNs: lastUpdatedAt };
-    return { site: aggregate, edges, reports, ...times, historySize: history?.length ?? 0, state };
+    return { site: aggregate, edges, reports, ...times, historySize: "history" in detector ? detector.history.length : 0, state };
   };
   const after = (site: string, chain: Args | null) => {
     const entry = entryOf(site);
@@ -281,8 +282,8 @@ function playTracker(): ReturnType<Player> {
         const report = tracker.report(fromSite, nextHop, chainId);
         return { report: report && showEma(report), reports: entryOf(fromSite)?.reports.length };
       }
-      case "scanPhi": return { transitions: tracker.scanPhi(now).sort(by("site")) satisfies SiteTransition<string>[] };
-      case "phi": return { phi: tracker.phi(site, now), state: tracker.siteState(site) };
+      case "scanPhi": return { transitions: tracker.watch.scan(now).sort(by("site")) satisfies SiteTransition<string>[] };
+      case "phi": return { phi: tracker.watch.phi(site, now), state: tracker.watch.siteState(site) };
       case "priors": return priors(chainId);
       case "entry": {
         const entry = entryOf(site);

@@ -73,7 +73,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
   }).chain((hello) => fc.integer({ min: 1, max: hello.nextSequence }).map((lowestUnacknowledged) => ({ ...hello, lowestUnacknowledged }))),
   record({ kind: fc.constant("envelope" as const), header: transmissionHeader, body: sealedBody }),
   record({ kind: fc.constant("acknowledge" as const), acknowledged: count, window, gap: fc.boolean() }),
-  record({ kind: fc.constant("heartbeat" as const), beat: count, acknowledged: count, window }),
+  record({ kind: fc.constant("heartbeat" as const), beat: count, acknowledged: count, window, sentAtUs: count, intervalUs: count }),
   record({ kind: fc.constant("heartbeat-echo" as const), beat: count }),
   record({ kind: fc.constant("backoff-notice" as const), minBackoffNs: duration }),
   record({ kind: fc.constant("goodbye" as const), code: name }),

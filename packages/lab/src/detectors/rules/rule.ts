@@ -5,13 +5,13 @@ import type { PeerTrace, Trace } from "../traces/trace.ts";
  * suspects. Times are whole ns on the observer's monotonic clock.
  */
 export interface Rule {
-  /** Beat `sequence` arrived: the first is 0, and those that were lost are left out. */
-  beat(now: number, sequence: number): void;
+  /** Beat `sequence` arrived, which its sender stamped with its clock: the first is 0, and those that were lost are left out. */
+  beat(now: number, sequence: number, sentAt: number): void;
   /** The observer runs again after it did not for `pausedNs`. Only rules that notice their own pauses have it. */
   pause?(now: number, pausedNs: number): void;
   /**
    * From when the peer is suspected if nothing more arrives, Infinity = never; an instant that has passed = it is now.
-   * Only looks. What comes at or after `until` may be answered by any such instant.
+   * All up to `until` has happened. What comes at or after `until` may be answered by any such instant.
    */
   suspectsAt(until: number): number;
 }
@@ -27,6 +27,6 @@ export interface RuleEntry {
   readonly isControl?: boolean;
   /** Left out: every trace. */
   readonly suits?: (trace: Trace) => boolean;
-  /** A rule reads of the trace what its observer can ask others: what neighbours see, and what the wall clock shows. */
-  begin(peer: Pick<PeerTrace, "beginsAt" | "neighbours" | "wallJumps">): Rule;
+  /** A rule reads of the trace what its observer can ask others: what neighbours see, what the peer answers, what else arrives, and what the wall clock shows. */
+  begin(peer: Pick<PeerTrace, "beginsAt" | "neighbours" | "wallJumps" | "answers" | "others">): Rule;
 }

@@ -15,9 +15,12 @@ import { TwoWindows } from "./two-windows.ts";
 
 const S = 1e9;
 
+/** A peer that answers nothing, and the only one. */
+const ALONE = { answers: () => Infinity, others: [] };
+
 /** Beats 0, 1, 2 … at these seconds; a gap in the list is a lost one. */
 function fed<R extends Rule>(rule: R, arrivals: readonly (number | undefined)[]): R {
-  arrivals.forEach((arrival, sequence) => arrival !== undefined && rule.beat(Math.round(arrival * S), sequence));
+  arrivals.forEach((arrival, sequence) => arrival !== undefined && rule.beat(Math.round(arrival * S), sequence, sequence * S));
   return rule;
 }
 
@@ -27,7 +30,7 @@ function crosses(rule: Rule, atSeconds: number, toleranceNs = 1000): void {
 }
 
 test("rules: before the first beat nobody is suspected", () => {
-  const rules: Rule[] = [new FixedTimeout(), new ExponentialPhi(), new Cassandra(), new Chitchat(), new Akka(), new Chen(), new Bertier(), new TwoWindows(), new Holdfast("down")];
+  const rules: Rule[] = [new FixedTimeout(), new ExponentialPhi(), new Cassandra(), new Chitchat(), new Akka(), new Chen(), new Bertier(), new TwoWindows(), new Holdfast("down", ALONE)];
   for (const rule of rules) assert.equal(rule.suspectsAt(Infinity), Infinity, rule.constructor.name);
 });
 
@@ -124,18 +127,31 @@ test("SWIM: probes that nobody sent while the observer stood still fail once", (
   crosses(rule, 104.5);
 });
 
-test("ours: 18.4 means to suspect, 36.8 to down, of at least a second", () => {
-  crosses(fed(new Holdfast("suspect"), [1, 2, 4]), 4 + 8 * 2.302585093 * 1.5);
-  crosses(fed(new Holdfast("down"), [1, 2, 4]), 4 + 16 * 2.302585093 * 1.5);
-  crosses(fed(new Holdfast("suspect"), [1, 1.5]), 1.5 + 8 * 2.302585093);
+test("ours: a site of which little is known has 5.5 s; one that was on time a hundred times, less; an answer puts it off", () => {
+  const regular = Array.from({ length: 1000 }, (_, at) => 1 + at);
+  crosses(fed(new Holdfast("suspect", ALONE), [1, 2, 3]), 8.5);
+  const [few, many] = [regular.slice(0, 100), regular].map((beats) => fed(new Holdfast("suspect", ALONE), beats).suspectsAt(Infinity) - (beats.at(-1) as number) * S) as [number, number];
+  assert.ok(many < few && few < 5.5 * S, `${few / S} and ${many / S} s`);
+  const answering = fed(new Holdfast("suspect", { answers: (at) => (at < 1003 * S ? at + S / 10 : Infinity), others: [] }), regular);
+  assert.ok(answering.suspectsAt(Infinity) > (1003 + 1) * S);
 });
 
 test("ours: a pause counts from the poll that was asked for, and what waited for it gets up to 100 ms more", () => {
-  const rule = fed(new Holdfast("suspect"), [1, 2.04]);
-  const before = rule.suspectsAt();
-  rule.pause(3.19 * S, 1 * S);
-  assert.equal(rule.suspectsAt(), before, "190 ms late is no pause");
-  rule.pause(8.5 * S, 5.2 * S);
+  const crossing = (pauses: readonly (readonly [to: number, lasted: number])[]) => {
+    const rule = fed(new Holdfast("suspect", ALONE), [1, 2.04]);
+    for (const [to, lasted] of pauses) rule.pause(to * S, lasted * S);
+    return rule.suspectsAt(Infinity);
+  };
+  const before = crossing([]);
+  assert.equal(crossing([[3.19, 1]]), before, "190 ms late is no pause");
   // It stopped at 3.3 s, polled at 3 s, and had asked for 4 s: 4.5 s are not counted, nor 0.1 s of the wait before.
-  assert.equal(rule.suspectsAt(), before + 4.6 * S);
+  assert.equal(crossing([[3.19, 1], [8.5, 5.2]]), before + 4.6 * S);
+});
+
+test("ours: while everybody is silent nobody is suspected", () => {
+  const beats = Array.from({ length: 100 }, (_, at) => 1 + at);
+  const others = [0.3, 0.6, 0.9].map((phase) => Float64Array.from(beats, (at) => Math.round((at + phase) * S)));
+  const alone = fed(new Holdfast("suspect", ALONE), beats).suspectsAt(Infinity);
+  const together = fed(new Holdfast("suspect", { answers: () => Infinity, others }), beats).suspectsAt(Infinity);
+  assert.ok(together >= alone + 60 * S, `${together / S} s`);
 });

@@ -24,8 +24,14 @@ export const RULES: readonly RuleEntry[] = [
   { name: "Chen NFD-E", settings: "window 1000, α 1.25 s", begin: () => new Chen() },
   { name: "Bertier", settings: "window 1000, γ 0.1, β 1, φ 4", begin: () => new Bertier() },
   { name: "2W-FD", settings: "windows 1 and 1000, margin 1.25 s", begin: () => new TwoWindows() },
-  { name: "ours: suspect", settings: "exponential φ 8, window 256, own pauses ≥ 200 ms", drainsFirst: true, isOurs: true, begin: () => new Holdfast("suspect") },
-  { name: "ours: down", settings: "exponential φ 16, otherwise the same", drainsFirst: true, isOurs: true, begin: () => new Holdfast("down") },
+  {
+    name: "ours: suspect", settings: "learned tail; within 5.5 s, one mistake a day; asks when late; own pauses ≥ 200 ms", drainsFirst: true, isOurs: true,
+    begin: (peer) => new Holdfast("suspect", peer),
+  },
+  {
+    name: "ours: down", settings: "within 30 s, one mistake in thirty days; otherwise the same", drainsFirst: true, isOurs: true,
+    begin: (peer) => new Holdfast("down", peer),
+  },
   {
     name: "control: wall clock 5 s", settings: "fixed 5 s on the clock that people set", isControl: true,
     suits: ({ name }) => name === "m-wall-clock", begin: ({ wallJumps }) => new WallClockTimeout(wallJumps),

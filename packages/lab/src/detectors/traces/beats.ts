@@ -1,4 +1,4 @@
-import { NS_PER_MS, type Random } from "@holdfast/core";
+import { NS_PER_MS, Random } from "@holdfast/core";
 import { NEIGHBOURS, PERIOD_NS, type Pause, type PeerTrace } from "./trace.ts";
 
 const HOUR_NS = 3600 * 1e9;
@@ -13,6 +13,10 @@ export interface Weather {
   /** Time from the beat sent at `at` to the next. */
   readonly periodNs?: (at: number) => number;
   readonly isLost?: (at: number) => boolean;
+  /** Whether a question or its answer is lost that is on its way now. Left out: as beats are, by the moment alone. */
+  readonly losesAnswer?: (at: number, random: Random) => boolean;
+  /** What else arrives at the observer. */
+  readonly others?: readonly Float64Array[];
   /** What the neighbours see in the period that begins at `at`. Left out: a relay brings every answer. */
   readonly neighbours?: (at: number) => number;
   /** Where an arrival is moved to, Infinity = lost. */
@@ -61,11 +65,12 @@ class Delays {
 
 /** Sends beats through the weather until the peer dies. What was sent before the death may arrive after it. */
 export function beats(random: Random, life: { readonly beginsAt: number; readonly diedAt: number }, weather: Weather = {}): PeerTrace {
-  const { periodNs, isLost, neighbours, deliversAt, pauses = [], wallJumps = [] } = weather;
+  const { periodNs, isLost, losesAnswer = () => false, neighbours, deliversAt, pauses = [], wallJumps = [], others = [] } = weather;
   const delays = new Delays(random);
   // As many as there can be: no trace beats faster.
   const capacity = Math.ceil((life.diedAt - life.beginsAt) / PERIOD_NS);
   const arrivals = new Float64Array(capacity);
+  const sentAt = new Float64Array(capacity);
   const seen = new Uint8Array(capacity);
   let count = 0;
   let latest = 0;
@@ -75,9 +80,23 @@ export function beats(random: Random, life: { readonly beginsAt: number; readonl
     else if (deliversAt !== undefined) arrival = deliversAt(arrival, at);
     if (arrival !== Infinity) latest = arrival = Math.max(latest, arrival);
     arrivals[count] = arrival;
+    sentAt[count] = at;
     seen[count++] = neighbours === undefined ? NEIGHBOURS.relayed : neighbours(at);
   }
-  return { arrivals: arrivals.subarray(0, count), neighbours: seen.subarray(0, count), pauses, wallJumps, ...life };
+
+  /** A question goes to the peer, and its answer comes back: both ways lose and delay as beats are. */
+  function answers(askedAt: number): number {
+    const chance = Random.fromSeed(`${life.beginsAt} ${life.diedAt} ${askedAt}`);
+    const delay = new Delays(chance);
+    const reachesAt = askedAt + delay.next();
+    if (reachesAt >= life.diedAt || losesAnswer(askedAt, chance) || losesAnswer(reachesAt, chance)) return Infinity;
+    const arrival = reachesAt + delay.next();
+    return deliversAt === undefined ? arrival : deliversAt(arrival, reachesAt);
+  }
+
+  return {
+    arrivals: arrivals.subarray(0, count), sentAt: sentAt.subarray(0, count), neighbours: seen.subarray(0, count), pauses, wallJumps, others, answers, ...life,
+  };
 }
 
 /** Calls back once in every `everyNs`, with a uniform moment in its first half, so that two are never close. */

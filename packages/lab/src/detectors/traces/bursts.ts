@@ -1,7 +1,7 @@
 import { Random } from "@holdfast/core";
-import { beats, lifeOf } from "./beats.ts";
+import { beats, isWithin, lifeOf } from "./beats.ts";
 import { lossyNeighbours } from "./loss.ts";
-import type { Trace } from "./trace.ts";
+import { PERIOD_NS, type Pause, type Trace } from "./trace.ts";
 
 /** Gilbert (1960): a burst begins after a beat with probability 1/2000 and loses 6 beats on average; else 0.5 % is lost. */
 const BEGINS = 1 / 2000;
@@ -17,12 +17,16 @@ export const BURSTS: Trace = {
   peer(seed, index) {
     const random = Random.fromSeed(`${seed} c ${index}`);
     const neighbourhood = Random.fromSeed(`${seed} c neighbours ${index}`);
+    const bursts: Pause[] = [];
     let inBurst = false;
     return beats(random, lifeOf(random), {
-      isLost() {
+      isLost(at) {
+        const wasInBurst = inBurst;
         inBurst = random.nextFraction() < (inBurst ? 1 - ENDS : BEGINS);
+        if (inBurst) bursts.push({ from: wasInBurst ? (bursts.pop() as Pause).from : at, to: at + PERIOD_NS });
         return inBurst || random.nextFraction() < LOSS;
       },
+      losesAnswer: (at, chance) => isWithin(bursts, at) || chance.nextFraction() < LOSS,
       neighbours: () => lossyNeighbours(neighbourhood, LOSS),
     });
   },

@@ -17,6 +17,7 @@ export const FLAPPING: Trace = {
     }
     return beats(random, life, {
       isLost: (at) => isWithin(gaps, at),
+      losesAnswer: (at) => isWithin(gaps, at),
       neighbours: (at) => (isWithin(gaps, at) ? NEIGHBOURS.confirmed : NEIGHBOURS.relayed),
     });
   },

@@ -15,6 +15,7 @@ export function loss(percent: number): Trace {
       const neighbourhood = Random.fromSeed(`${seed} b ${percent} neighbours ${index}`);
       return beats(random, lifeOf(random), {
         isLost: () => random.nextFraction() < p,
+        losesAnswer: (_at, chance) => chance.nextFraction() < p,
         neighbours: () => lossyNeighbours(neighbourhood, p),
       });
     },

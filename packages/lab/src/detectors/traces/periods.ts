@@ -8,10 +8,10 @@ const PHASE_NS = 1200e9;
 export const PERIODS: Trace = {
   name: "g-periods",
   title: "beat period 1 → 5 → 1 s",
-  says: "The peer beats every second for 20 min, every 5 s for 20 min, and so on; nobody tells the observer.",
+  says: "The peer beats every second for 20 min, every 5 s for 20 min, and so on; nobody tells the observer, and the peer answers no questions.",
   canBeProbed: false,
   peer(seed, index) {
     const random = Random.fromSeed(`${seed} g ${index}`);
-    return beats(random, lifeOf(random), { periodNs: (at) => (Math.floor(at / PHASE_NS) % 2 === 0 ? 1e9 : 5e9) });
+    return beats(random, lifeOf(random), { losesAnswer: () => true, periodNs: (at) => (Math.floor(at / PHASE_NS) % 2 === 0 ? 1e9 : 5e9) });
   },
 };

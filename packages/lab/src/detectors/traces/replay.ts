@@ -19,6 +19,7 @@ export const REPLAY: Trace = {
         released += between(random, 1e9, 8e9);
         return released;
       },
+      losesAnswer: (at) => at >= stuckFrom,
       neighbours: (at) => (at < stuckFrom ? NEIGHBOURS.relayed : NEIGHBOURS.confirmed),
     });
   },

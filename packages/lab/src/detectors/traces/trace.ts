@@ -24,6 +24,12 @@ export interface PeerTrace {
   readonly arrivals: Float64Array;
   /** When beat 0 is sent; beat k follows k periods later unless the trace changes the period. */
   readonly beginsAt: number;
+  /** When beat k was sent, on the peer's clock. */
+  readonly sentAt: Float64Array;
+  /** When the answer to a question sent to the peer at this instant arrives, Infinity = never; always the same one. */
+  readonly answers: (askedAt: number) => number;
+  /** When something arrived from other peers of the same observer, one list each; empty = it has no others. */
+  readonly others: readonly Float64Array[];
   /** Bits of `NEIGHBOURS` for each beat. */
   readonly neighbours: Uint8Array;
   /** When the observer does not run, in order; nothing arrives within one. */

@@ -5,8 +5,11 @@ import { TRACES } from "./traces.ts";
 
 for (const trace of TRACES) {
   test(`traces: ${trace.name} is drawn from its seed, in order, and arrives in no pause`, () => {
-    const peer = trace.peer("s", 1);
-    assert.deepEqual(trace.peer("s", 1), peer);
+    const { answers, ...peer } = trace.peer("s", 1);
+    const { answers: same, ...again } = trace.peer("s", 1);
+    assert.deepEqual(again, peer);
+    for (let at = 5e9; at < 3600e9; at += 60e9) assert.equal(same(at), answers(at));
+    assert.equal(answers(peer.diedAt), Infinity);
     assert.notDeepEqual(trace.peer("s", 2).arrivals, peer.arrivals);
     const arrived = peer.arrivals.filter((at) => at !== Infinity);
     assert.ok(arrived.length > 1000);

@@ -1,0 +1,243 @@
+import { assert } from "../base/assert.ts";
+import { RuntimeError } from "../base/errors.ts";
+import { NS_PER_MS, NS_PER_S, addNs, elapsedNs } from "../base/time.ts";
+import { LearnedTail, type TailData } from "./learned-tail.ts";
+import { isQuantity, readQuantity, wholeOption } from "./quantity.ts";
+import type { SiteDetector } from "./site-detector.ts";
+
+/** What somebody wants of a verdict. The bound on time goes before the bound on mistakes. */
+export interface DetectionGoal {
+  /** A silence of this length is enough, in ns, whatever was learned; at least two intervals. */
+  readonly withinNs: number;
+  /** At most one mistake in this time, in ns, as far as the bound on time leaves room for it. */
+  readonly mistakeEveryNs: number;
+}
+
+export interface SilenceDetectorOptions {
+  /** The interval at which the site sends when it has nothing else to send, in ns, until it says so itself. Default 1 s. */
+  readonly intervalNs: number;
+  /** `suspect` is announced and no more. Default: within 5.5 s, one mistake a day. */
+  readonly suspect: DetectionGoal;
+  /** `down` ends the link and sends work elsewhere. Default: within 30 s, one mistake in thirty days. */
+  readonly down: DetectionGoal;
+  /** Arrivals until an old one counts for 1/e. Default 16384: 4.5 hours at one a second. */
+  readonly memory: number;
+}
+
+const DAY_NS = 86_400 * NS_PER_S;
+
+export const SILENCE_DEFAULTS: SilenceDetectorOptions = {
+  intervalNs: NS_PER_S,
+  suspect: { withinNs: 5.5 * NS_PER_S, mistakeEveryNs: DAY_NS },
+  down: { withinNs: 30 * NS_PER_S, mistakeEveryNs: 30 * DAY_NS },
+  memory: 16384,
+};
+
+/** φ of a silence worth asking about: one arrival in ten is this late. */
+const ASK_PHI = 1;
+/** Questions go out this many times an interval; the first no sooner than an eighth of it after the beat was due. */
+const ASKS_PER_INTERVAL = 4;
+/** How far two clocks may drift apart, both ways together: 1 ms a second. */
+const DRIFT_SHARE = 0.001;
+/** So many beats that are equally late are on time: the path is longer now, or the sender's clock stood still. */
+const STEADY_BEATS = 3;
+/** After this long half a change of verdict is forgotten. */
+const FLAP_HALF_LIFE_NS = 60 * NS_PER_S;
+/** Signs of life that a site needs at most which was suspected over and over. */
+const PROOFS_MAX = 4;
+
+/** Whatever a site says, it is expected at least this often, and not more often than that. */
+const INTERVAL_NS_MIN = 10 * NS_PER_MS;
+const INTERVAL_NS_MAX = 60 * NS_PER_S;
+
+/** What a heartbeat says of itself. */
+export interface Beat {
+  /** On its sender's own clock, in ns. */
+  readonly sentAt: number;
+  /** Its sender's interval, in ns; 0 = it does not say. Taken within 10 ms and 60 s. */
+  readonly intervalNs: number;
+}
+
+export type Verdict = "live" | "suspect" | "down";
+
+/** What a detector has learned, as plain data. Offsets of clocks are not kept: they end with the connection. */
+export interface SilenceData extends TailData {
+  readonly intervalNs: number;
+}
+
+/**
+ * SilenceDetector judges one site's silence. A site sends at least once an interval, so something is due an interval
+ * after it was last heard; how much later it may come is learned (`LearnedTail`), and the goals say how improbable a
+ * delay must be before the site is suspect, and down.
+ *
+ * Times are awake time: the engine's clock minus the pauses it recognised as its own. It does not remember when the
+ * site was last heard: the caller passes it, and takes the new instant from the answer.
+ *
+ * Invariants:
+ *   S1. A beat counts from when it was sent, not from when it came: a queue of late beats keeps nobody up.
+ *   S2. Only heartbeats are samples. A silence that ended in `down` counts as one that ended there: it is neither
+ *       forgotten nor taken for an ordinary delay.
+ *   S3. `down` never comes before `suspect`, and both by `withinNs` or two intervals at the latest.
+ */
+export class SilenceDetector implements SiteDetector {
+  readonly #options: SilenceDetectorOptions;
+  readonly #tail: LearnedTail;
+  #intervalNs: number;
+  /** Least difference between our clock at an arrival and the sender's at sending; NaN = no beat yet. */
+  #offset = NaN;
+  #offsetAt = 0;
+  /** Offsets of the newest beats, to see whether lateness has become the rule. */
+  readonly #recent = new Float64Array(STEADY_BEATS);
+  #beats = 0;
+  /** Silences, in ns, at which the verdicts come: they change with a sample only. */
+  #suspectAfterNs = 0;
+  #downAfterNs = 0;
+  #askAfterNs = 0;
+  #flaps = 0;
+  #flappedAt = 0;
+  #proofs = 0;
+
+  constructor(given: Partial<SilenceDetectorOptions> = {}) {
+    this.#options = silenceDetectorOptions(given);
+    const { intervalNs, memory } = this.#options;
+    this.#intervalNs = intervalNs;
+    this.#tail = new LearnedTail(memory, intervalNs / 2);
+    this.#reckon();
+  }
+
+  /** The weight of what was learned, in arrivals. */
+  get samples(): number {
+    return this.#tail.samples;
+  }
+
+  get intervalNs(): number {
+    return this.#intervalNs;
+  }
+
+  /** φ at which the site is suspect and down, as the goals give it: one trial an interval. */
+  get suspectPhi(): number {
+    return phiOf(this.#options.suspect, this.#intervalNs);
+  }
+
+  get downPhi(): number {
+    return phiOf(this.#options.down, this.#intervalNs);
+  }
+
+  verdictAt(verdict: Exclude<Verdict, "live">, lastSeenAt: number): number | undefined {
+    if (lastSeenAt === 0) return undefined;
+    return addNs(lastSeenAt, verdict === "down" ? this.#downAfterNs : this.#suspectAfterNs);
+  }
+
+  /** From when one arrival in ten is late. */
+  askAt(lastSeenAt: number, askedAt: number): number | undefined {
+    if (lastSeenAt === 0) return undefined;
+    const firstAt = addNs(lastSeenAt, this.#askAfterNs);
+    return askedAt < lastSeenAt ? firstAt : Math.max(firstAt, askedAt + Math.ceil(this.#intervalNs / ASKS_PER_INTERVAL));
+  }
+
+  /**
+   * A heartbeat came. Learns how far beyond its time it came, and answers the instant from which the site counts as
+   * heard: now, or earlier if the beat was on its way for longer than beats are.
+   */
+  recordHeartbeat(now: number, lastSeenAt: number, beat: Beat | undefined): number {
+    const heardAt = this.recordLife(now, lastSeenAt, beat);
+    if (lastSeenAt > 0) {
+      const silenceNs = Math.min(elapsedNs(now, lastSeenAt), this.#downAfterNs); // S2
+      this.#tail.record(elapsedNs(silenceNs, this.#intervalNs));
+      this.#reckon();
+    }
+    return heardAt;
+  }
+
+  recordLife(now: number, lastSeenAt: number, beat: Beat | undefined): number {
+    assert(isQuantity(now), "an instant is a quantity");
+    if (this.#proofs > 0) this.#proofs--;
+    if (beat === undefined) return now;
+    const intervalNs = Math.min(Math.max(beat.intervalNs, INTERVAL_NS_MIN), INTERVAL_NS_MAX);
+    if (beat.intervalNs > 0 && intervalNs !== this.#intervalNs) {
+      this.#intervalNs = intervalNs;
+      this.#reckon();
+    }
+    return Math.max(lastSeenAt, now - this.#lateness(now, beat.sentAt)); // S1
+  }
+
+  forgetOffset(): void {
+    this.#offset = NaN;
+    this.#beats = 0;
+  }
+
+  phi(now: number, lastSeenAt: number): number {
+    if (lastSeenAt === 0) return 0;
+    return this.#tail.phi(elapsedNs(elapsedNs(now, lastSeenAt), this.#intervalNs));
+  }
+
+  /**
+   * The verdict on the silence up to now. A site that was suspected several times of late stays suspect until it has
+   * shown life as many times.
+   */
+  verdict(now: number, lastSeenAt: number): Verdict {
+    if (lastSeenAt === 0) return "live";
+    const silenceNs = elapsedNs(now, lastSeenAt);
+    if (silenceNs >= this.#downAfterNs) return "down";
+    return silenceNs >= this.#suspectAfterNs || this.#proofs > 0 ? "suspect" : "live";
+  }
+
+  /** The caller announced that the site is no longer live: the more often of late, the more proofs it needs. */
+  recordDoubt(now: number): void {
+    const halves = elapsedNs(now, this.#flappedAt) / FLAP_HALF_LIFE_NS;
+    this.#flaps = this.#flaps * 2 ** -Math.min(halves, 60) + 1;
+    this.#flappedAt = now;
+    this.#proofs = Math.min(Math.floor(this.#flaps), PROOFS_MAX);
+  }
+
+  capture(): SilenceData {
+    return { ...this.#tail.capture(), intervalNs: this.#intervalNs };
+  }
+
+  /** Throws SNAPSHOT_INVALID. */
+  static restore(data: SilenceData, options: Partial<SilenceDetectorOptions> = {}): SilenceDetector {
+    const detector = new SilenceDetector(options);
+    detector.#tail.restore(data);
+    const intervalNs = readQuantity("detector", "intervalNs", data.intervalNs);
+    if (intervalNs > 0) detector.#intervalNs = intervalNs;
+    detector.#reckon();
+    return detector;
+  }
+
+  /** How much longer than others a beat was on its way. */
+  #lateness(now: number, sentAt: number): number {
+    const offset = now - sentAt;
+    this.#recent[this.#beats++ % STEADY_BEATS] = offset;
+    const allowed = this.#offset + elapsedNs(now, this.#offsetAt) * DRIFT_SHARE;
+    this.#offset = Number.isNaN(this.#offset) ? offset : Math.min(offset, allowed);
+    this.#offsetAt = now;
+    if (this.#beats >= STEADY_BEATS) {
+      const least = Math.min(...this.#recent);
+      if (Math.max(...this.#recent) - least <= this.#intervalNs / 4) this.#offset = least;
+    }
+    return Math.max(0, Math.floor(offset - this.#offset));
+  }
+
+  #reckon(): void {
+    const { suspect, down } = this.#options;
+    const within = (goal: DetectionGoal, phi: number) =>
+      Math.min(addNs(this.#intervalNs, this.#tail.excessAt(phi)), Math.max(goal.withinNs, 2 * this.#intervalNs));
+    this.#suspectAfterNs = within(suspect, this.suspectPhi);
+    this.#downAfterNs = Math.max(within(down, this.downPhi), this.#suspectAfterNs); // S3
+    this.#askAfterNs = addNs(this.#intervalNs, Math.max(this.#tail.excessAt(ASK_PHI), Math.ceil(this.#intervalNs / 8)));
+  }
+}
+
+function phiOf({ mistakeEveryNs }: DetectionGoal, intervalNs: number): number {
+  return Math.max(1, Math.log10(mistakeEveryNs / intervalNs));
+}
+
+function silenceDetectorOptions(given: Partial<SilenceDetectorOptions>): SilenceDetectorOptions {
+  const options = { ...SILENCE_DEFAULTS, ...given };
+  const goal = (option: "suspect" | "down") => ({
+    withinNs: wholeOption(`${option}.withinNs`, options[option].withinNs, 1),
+    mistakeEveryNs: wholeOption(`${option}.mistakeEveryNs`, options[option].mistakeEveryNs, 1),
+  });
+  if (options.memory < 1 || !(options.memory <= 2 ** 32)) throw new RuntimeError("OPTION_INVALID", { option: "memory", value: options.memory });
+  return { intervalNs: wholeOption("intervalNs", options.intervalNs, 1), suspect: goal("suspect"), down: goal("down"), memory: options.memory };
+}
