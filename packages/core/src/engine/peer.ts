@@ -16,6 +16,8 @@ import type { LinkId } from "./engine-events.ts";
 export interface PeerLink {
   readonly id: LinkId;
   readonly dialled: boolean;
+  /** The other end's multiaddr, where the host knows it. */
+  readonly remote: string | undefined;
   /** Awake time. */
   readonly openedAt: number;
   /** The peer's Hello has agreed with our memory: envelopes may go out. */
@@ -70,6 +72,8 @@ export class Peer implements Row, TimerSubject {
   readonly session: Session;
   link: PeerLink | null = null;
   dialing = false;
+  /** From where its last link came, whether policy let it in or not; not stored. */
+  lastRemote: string | null = null;
   /** The two streams contradict each other: no session until an operator decides. */
   historyLost = false;
   /** Requests that wait for room in the peer's window. */
