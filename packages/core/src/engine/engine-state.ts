@@ -314,7 +314,7 @@ export class EngineState {
   recordOutcome(peer: Peer, event: PeerEvent): void {
     if (!this.governor.checkInbound(peer.id).allow) return; // what is known of a denied peer stands still
     const health = this.governor.peerHealth(peer.id);
-    const unblemished = (health === undefined || health.consecutiveFailures === 0) && this.backoff.state(peer.id) === undefined;
+    const unblemished = (health === undefined || (health.consecutiveFailures === 0 && !health.down)) && this.backoff.state(peer.id) === undefined;
     const transition = recordOutcome(peer.id, event, this, this.now);
     const healthy = this.backoff.state(peer.id) === undefined && (this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0) === 0;
     if (unblemished && healthy) return; // nothing that must be durable
