@@ -71,7 +71,8 @@ function decisionText({ decision, entry, address, allowlists }: ExplainedPeer["p
   return `${decision === "allowed" ? "allowed" : "denied"} by ${entryText(entry)}${address === null ? "" : `, because of ${address}`}`;
 }
 
-function entryText({ kind, who, by, reason, addedAtMs, untilMs }: PolicyEntryReport): string {
+function entryText({ kind, who: scope, name, by, reason, addedAtMs, untilMs }: PolicyEntryReport): string {
+  const who = name ?? scope;
   const what = by === "config" ? `the configuration (${kind} ${who})` : `${by === "api" ? "the program" : "an operator"} (${kind} ${who}) at ${timeText(addedAtMs)}`;
   return `${what}, ${untilMs === "never" ? "for good" : `until ${timeText(untilMs)}`}${reason === "" ? "" : `: ${reason}`}`;
 }
@@ -90,7 +91,7 @@ function detectorText(detector: ExplainedPeer["detector"]): string {
   if (detector === null) return "not watched: it was never linked";
   const { announced, phi, suspectPhi, downPhi, samples, meanMs, silenceMs } = detector;
   const silence = silenceMs === null ? "never heard" : `silent for ${shortText(silenceMs)}`;
-  return `${announced}; ${silence}, φ ${phiText(phi)} (suspect at ${suspectPhi ?? "-"}, down at ${downPhi ?? "-"}), ${samples} beats, ${msText(meanMs)} apart`;
+  return `${announced}; ${silence}, φ ${phiText(phi)} (suspect at ${suspectPhi ?? "-"}, down at ${downPhi ?? "-"}), beats every ${msText(meanMs)} (${samples} seen)`;
 }
 
 function cooldownText({ attempts, failuresForMs, adviceForMs, lastAttemptAtMs }: NonNullable<ExplainedPeer["cooldown"]>): string {

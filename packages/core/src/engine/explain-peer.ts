@@ -32,7 +32,7 @@ export interface NextEvent {
   readonly at: number;
   readonly what:
     | "cooldown-ends" | "advice-ends" | "entry-expires" | "redial" | "heartbeat" | "suspect" | "down" | "link-given-up" | "budget-runs-out" | "deadline";
-  /** For an entry its scope, otherwise null. */
+  /** Of an entry its kind and scope, with the peer's name for its id; otherwise null. */
   readonly of: string | null;
 }
 
@@ -153,7 +153,7 @@ function obstaclesOf(state: EngineState, peer: Peer, { now, isDiallable }: { now
     ["history-lost", peer.historyLost],
     ["cooling-down", state.backoff.retryAt(peer.id) > now],
     ["no-address", !denied && link === null && !isDiallable],
-    ["no-link", link === null && (denied || isDiallable)],
+    ["no-link", !denied && link === null && isDiallable],
     ["greeting", link !== null && !link.sendReady],
     ["window-full", link !== null && !peer.session.admitsRequest],
     ["down", peer.siteVerdict === "down" || state.governor.isDown(peer.id)],
@@ -217,7 +217,7 @@ function nextEvents(
   const cooldown = state.backoff.state(peer.id);
   add("cooldown-ends", cooldown?.nextRetry);
   add("advice-ends", cooldown?.advisedUntil);
-  for (const entry of entries) add("entry-expires", entry.until, `${entry.kind} ${policyScopeText(entry)}`);
+  for (const entry of entries) add("entry-expires", entry.until, `${entry.kind} ${entry.on === "peer" ? (peer.name ?? peer.id) : policyScopeText(entry)}`);
   if (peer.link === null) add("redial", timers.find("dial", peer)?.due);
   else {
     add("heartbeat", timers.find("heartbeat", peer)?.due);
