@@ -22,7 +22,7 @@ function apply(policy: PeerPolicy, change: PolicyChange, now: number): Refusal |
     case "block": return isFull(policy.add(entryOf("deny", change.peer, change, now)));
     case "unblock": return void policy.remove("deny", scopeOf(change.peer));
     case "allow":
-      if (!policy.allowlists.includes("operator")) return refusal("CONFLICT", "Everybody is admitted who is not blocked: an allowlist begins with allow-only.");
+      if (!policy.allowlists.includes("operator")) return refusal("SCHEMA", "Everybody is admitted who is not blocked: an allowlist begins with allow-only.");
       return isFull(policy.add(entryOf("allow", change.peer, change, now)));
     case "disallow": return void policy.remove("allow", scopeOf(change.peer));
     case "allow-only": return isFull(policy.allowOnly(change.peers?.map((peer) => entryOf("allow", peer, change, now))));
