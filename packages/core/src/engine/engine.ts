@@ -91,8 +91,6 @@ export class Engine {
     this.#startClock(now, wallMs);
     this.state.journal.touch(this.state.node);
     this.state.pausedNs = elapsedNs(now, report.awakeAtCommit);
-    this.#expirePolicy();
-    for (const peer of this.state.peers.values()) this.state.judgeAddresses(peer); // before anything goes on
     for (const execution of this.state.executions.values()) {
       if (execution.deadlineAt !== "never") this.state.timers.set("execution-deadline", execution, execution.deadlineAt);
     }
@@ -101,6 +99,7 @@ export class Engine {
       if (execution !== undefined && !command.ended) this.#executor.resume(command, execution);
     }
     for (const execution of this.state.executions.values()) this.#executor.resumeMaps(execution);
+    this.#expirePolicy();
     this.enforcePolicy(); // the configuration's lists may have changed since
     this.state.publish("restored", null, { incarnation: this.state.identity.incarnation, executions: this.state.executions.size });
     return report;

@@ -189,6 +189,44 @@ test("range: a peer that only dials in is denied by where it was last, and what 
   assert.equal(outcome(ann, "b"), "DENIED");
 });
 
+test("range: a peer that comes from where it may not ends what only it could have gone on with", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  change(ann, { action: "block", peer: { on: "range", what: "172.16.0.0/12" } });
+  configure(ann, bob, []);
+  bob.holdHost = true;
+  ann.invoke("ask", { n: 1 }, "a");
+  world.settle();
+  bob.address = "/ip4/172.16.0.1/tcp/4001";
+  world.cut(ann, bob);
+  world.run(6000);
+  assert.deepEqual([linked(ann, bob), outcome(ann, "a")], [false, "OUTCOME_UNKNOWN"]);
+});
+
+test("range: a name that leads to a denied address is dialled again in good time only", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  configure(ann, bob, ["/dns4/bob.example/tcp/4001"]);
+  configure(bob, ann, []);
+  world.settle();
+  const dials = dialsOf(ann);
+  change(ann, { action: "block", peer: RANGE });
+  world.run(21_000);
+  assert.ok(dials.length >= 2 && dials.length <= 6, `${dials.length} dials`);
+  assert.deepEqual([linked(ann, bob), told(ann, "peer-down")], [false, 0]);
+});
+
+test("range: a peer whose addresses are denied is let in from another, and spoken with from then on", () => {
+  const { world, ann, bob } = worldOf("ann", "bob");
+  change(ann, { action: "block", peer: RANGE });
+  world.settle();
+  assert.equal(ann.state.governor.checkInbound(bob.id).allow, false);
+  ann.take({ kind: "link-opened", link: 777, peer: bob.id, dialled: false, remote: "/ip4/192.168.0.9/tcp/50000" });
+  ann.step();
+  assert.equal(ann.state.governor.checkInbound(bob.id).allow, true);
+  ann.take({ kind: "link-closed", link: 777, reason: "closed", blamesPeer: false });
+  ann.step();
+  assert.equal(ann.state.governor.checkInbound(bob.id).allow, false);
+});
+
 test("range: a link from an address that nobody knows is judged by the peer's id alone", () => {
   const { world, ann, bob } = worldOf("ann", "bob");
   change(ann, { action: "block", peer: RANGE });
@@ -247,7 +285,7 @@ test("block: what is known of a denied peer stands still, and failures from befo
   assert.deepEqual([ann.state.governor.peerHealth(bob.id)?.consecutiveFailures, told(ann, "peer-down")], [0, 0]);
   change(ann, { action: "unblock", peer: bob.id });
   ann.step();
-  assert.equal(ann.state.backoff.state(bob.id)?.attempts ?? 0, 0, "the cooldown that ended is gone");
+  assert.equal(ann.state.backoff.state(bob.id), undefined, "the cooldown that ended is gone");
   world.settle();
   assert.equal(ann.state.governor.peerHealth(bob.id)?.consecutiveFailures, 1);
   assert.equal(ann.state.backoff.state(bob.id)?.attempts, 1);
