@@ -99,7 +99,6 @@ export class Engine {
       if (execution !== undefined && !command.ended) this.#executor.resume(command, execution);
     }
     for (const execution of this.state.executions.values()) this.#executor.resumeMaps(execution);
-    this.#expirePolicy();
     this.enforcePolicy(); // the configuration's lists may have changed since
     this.state.publish("restored", null, { incarnation: this.state.identity.incarnation, executions: this.state.executions.size });
     return report;
