@@ -33,6 +33,7 @@ export type { Answer, BusEvent, BusEventKind, Effect, EngineEvent, LinkId, Outco
 export type { ConfiguredScope, PolicyLists } from "./engine/engine-state.ts";
 export { explainPeer, type NextEvent, type Obstacle, type PeerExplanation, type TierExplanation } from "./engine/explain-peer.ts";
 export { Peer, type PeerCounts } from "./engine/peer.ts";
+export type { PeerEvent } from "./peer/outcome.ts";
 export type { BudgetTier } from "./peer/rtt-tracker.ts";
 export { isPolicyReason, parsePolicyScope, POLICY_REASON_BYTES_MAX, policyScopeText } from "./peer/peer-policy.ts";
 export type { PolicyEntry, PolicyKind, PolicyScope, PolicySource } from "./peer/peer-policy.ts";

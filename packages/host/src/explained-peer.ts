@@ -25,7 +25,10 @@ export function explainedPeer(state: EngineState, peer: Peer, now: number): Expl
       state: link.state, dialled: link.dialled, remote: link.remote, openForMs: link.openForNs === null ? null : link.openForNs / NS_PER_MS,
       incarnation: link.incarnation, kept: link.kept, addresses: link.addresses,
     },
-    health: { consecutiveFailures: health.consecutiveFailures, threshold: health.threshold, down: health.down, lastEventAtMs: pastMs(health.lastEventAt) },
+    health: {
+      consecutiveFailures: health.consecutiveFailures, threshold: health.threshold, down: health.down, lastEventAtMs: pastMs(health.lastEventAt),
+      lastFailure: health.lastFailure === null ? null : { event: health.lastFailure.event, atMs: wallMs(state, health.lastFailure.at) },
+    },
     detector: detector === null ? null : {
       announced: detector.announced, state: detector.state, phi: detector.phi, suspectPhi: finite(detector.suspectPhi), downPhi: finite(detector.downPhi),
       samples: detector.samples, meanMs: detector.meanNs / NS_PER_MS, silenceMs: detector.silenceNs === null ? null : detector.silenceNs / NS_PER_MS,

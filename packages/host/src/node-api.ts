@@ -1,4 +1,4 @@
-import type { AnyFlow, BudgetTier, BusEvent, EngineOptions, Failure, NextEvent, Obstacle, PeerCounts, PeerId, PolicyEntry, Value } from "@holdfast/core";
+import type { AnyFlow, BudgetTier, BusEvent, EngineOptions, Failure, NextEvent, Obstacle, PeerCounts, PeerEvent, PeerId, PolicyEntry, Value } from "@holdfast/core";
 
 /** What `createNode` takes. Durations in ms, as everywhere above core. */
 export interface NodeOptions {
@@ -228,7 +228,14 @@ export interface ExplainedPeer {
     readonly kept: boolean;
     readonly addresses: readonly { readonly address: string; readonly denied: boolean }[];
   };
-  readonly health: { readonly consecutiveFailures: number; readonly threshold: number; readonly down: boolean; readonly lastEventAtMs: number | null };
+  readonly health: {
+    readonly consecutiveFailures: number;
+    readonly threshold: number;
+    readonly down: boolean;
+    readonly lastEventAtMs: number | null;
+    /** Null: none since this process started. */
+    readonly lastFailure: { readonly event: PeerEvent; readonly atMs: number } | null;
+  };
   readonly detector: {
     readonly announced: "live" | "suspect" | "down";
     readonly state: "live" | "suspect" | "down";

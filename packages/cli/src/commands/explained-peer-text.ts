@@ -15,6 +15,12 @@ const OBSTACLES: { readonly [Obstacle in ExplainedPeer["obstacles"][number]]: st
   "down": "it is believed down: others are asked first",
 };
 
+const FAILURES: { readonly [event: string]: string } = {
+  "dial-refused": "nobody answered our dial",
+  "link-lost": "the link broke",
+  "attempt-timed-out": "it did not accept a request in time",
+};
+
 const EVENTS: { readonly [What in ExplainedPeer["next"][number]["what"]]: string } = {
   "cooldown-ends": "the cooldown that its failures caused is over",
   "advice-ends": "the rest that it asked for is over",
@@ -40,7 +46,7 @@ export function explainedPeerText(peer: ExplainedPeer): string {
     line("link", linkText(peer.link)),
     ...peer.link.addresses.map(({ address, denied }) => line("", `${address}${denied ? "  (policy denies it)" : ""}`)),
     line("health", `${health.consecutiveFailures} failures in a row, down at ${health.threshold}${health.down ? "; it is down" : ""}` +
-      (health.lastEventAtMs === null ? "" : `; last heard of ${timeText(health.lastEventAtMs)}`)),
+      (health.lastFailure === null ? "" : `; the last one ${timeText(health.lastFailure.atMs)}: ${FAILURES[health.lastFailure.event] ?? health.lastFailure.event}`)),
     line("silence", detectorText(peer.detector)),
     line("cooldown", cooldown === null ? "none" : cooldownText(cooldown)),
     line("in flight", `${work.queued} queued, ${work.sent} sent, ${work.accepted} accepted; ${work.unacknowledged} unacknowledged, window ${work.window}`),

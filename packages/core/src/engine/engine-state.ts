@@ -313,6 +313,7 @@ export class EngineState {
   /** Feeds one outcome to governor and back-off table, and announces the verdict if it changed. */
   recordOutcome(peer: Peer, event: PeerEvent): void {
     if (!this.governor.checkInbound(peer.id).allow) return; // what is known of a denied peer stands still
+    if (outcomeOf(event) === "failure") peer.lastFailure = { event, at: this.now };
     const health = this.governor.peerHealth(peer.id);
     const unblemished = (health === undefined || (health.consecutiveFailures === 0 && !health.down)) && this.backoff.state(peer.id) === undefined;
     const transition = recordOutcome(peer.id, event, this, this.now);

@@ -1,6 +1,7 @@
 import { elapsedNs, type Due } from "../base/time.ts";
 import type { BudgetTier } from "../peer/rtt-tracker.ts";
 import { LINK_SITE } from "../base/ids.ts";
+import type { PeerEvent } from "../peer/outcome.ts";
 import type { PolicyEntry, PolicyExplanation } from "../peer/peer-policy.ts";
 import { policyScopeText } from "../peer/peer-policy.ts";
 import { contactAddresses, type EngineState } from "./engine-state.ts";
@@ -66,7 +67,14 @@ export interface PeerExplanation {
     readonly addresses: readonly { readonly address: string; readonly denied: boolean }[];
   };
   /** The governor's view: failures in a row. */
-  readonly health: { readonly consecutiveFailures: number; readonly threshold: number; readonly down: boolean; readonly lastEventAt: number | null };
+  readonly health: {
+    readonly consecutiveFailures: number;
+    readonly threshold: number;
+    readonly down: boolean;
+    readonly lastEventAt: number | null;
+    /** Null: none since this process started. */
+    readonly lastFailure: { readonly event: PeerEvent; readonly at: number } | null;
+  };
   /** The detector's view: silence. Null before there was a link. */
   readonly detector: {
     /** The verdict last announced, and what the silence says now. */
@@ -129,7 +137,7 @@ export function explainPeer(state: EngineState, peer: Peer, now = state.now): Pe
     },
     health: {
       consecutiveFailures: health?.consecutiveFailures ?? 0, threshold: governor.failureThreshold, down: governor.isDown(peer.id),
-      lastEventAt: health?.lastEvent ?? null,
+      lastEventAt: health?.lastEvent ?? null, lastFailure: peer.lastFailure,
     },
     detector: explainDetector(state, peer, awake),
     sites: explainSites(state, peer, awake),

@@ -2,6 +2,7 @@ import { encodeValue } from "../base/value-codec.ts";
 import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
 import type { BackoffState } from "../peer/backoff-table.ts";
+import type { PeerEvent } from "../peer/outcome.ts";
 import type { PeerHealth } from "../peer/peer-governor.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
@@ -83,6 +84,8 @@ export class Peer implements Row, TimerSubject {
   /** The detector's verdict last announced. */
   siteVerdict: SiteVerdict = "live";
   readonly counts: PeerCounts = { calls: 0, replies: 0, failures: 0, downs: 0, refusedEnvelopes: 0, redelivered: 0 };
+  /** What its last failure was, and when; for people, not stored. */
+  lastFailure: { readonly event: PeerEvent; readonly at: number } | null = null;
   /** Round trips and counts: stored when a record is due anyway. */
   readonly soft: SoftRow;
   /** When the last back-off notice went to it. */

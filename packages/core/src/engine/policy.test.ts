@@ -347,6 +347,7 @@ test("explain: says what stands in the way, and what comes next in order", () =>
   const cooling = explain();
   assert.deepEqual(cooling.obstacles, ["cooling-down", "no-link", "down"]);
   assert.equal(cooling.health.consecutiveFailures, cooling.cooldown?.attempts);
+  assert.equal(cooling.health.lastFailure?.event, "dial-refused");
   assert.equal(cooling.next.find(({ what }) => what === "cooldown-ends")?.at, ann.state.backoff.retryAt(bob.id));
   assert.ok(cooling.next.some(({ what }) => what === "redial"));
   assert.deepEqual(cooling.next.map(({ at }) => at), cooling.next.map(({ at }) => at).sort((a, b) => a - b));
