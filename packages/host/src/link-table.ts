@@ -41,6 +41,7 @@ export class LinkTable {
   async dial(peer: PeerId, addresses: readonly string[]): Promise<void> {
     let reason = "no address";
     for (const address of addresses) {
+      if (!this.#policy.peer(peer, address)) continue; // decided since the engine asked
       const abort = new AbortController();
       const timer = setTimeout(() => abort.abort(new Error(`no answer within ${DIAL_MS_MAX} ms`)), DIAL_MS_MAX);
       this.#dialling.add(abort);
