@@ -130,6 +130,10 @@ export class PeerPolicy<K extends string = PeerId> {
   readonly #layers: readonly Layer[] = [this.#config, this.#runtime];
   /** Verdicts on peers by their addresses; undefined while no entry is about addresses. */
   #judged: Map<K, PolicyDecision> | undefined;
+  /** Has any source an allowlist? */
+  #hasLists = false;
+  /** Whom every allowlist names and no deny entry; undefined until somebody asks after a change. One lookup in place of three. */
+  #admitted: Set<string> | undefined;
   #nextExpiry: Due = "never";
 
   constructor(given: Partial<PolicyOptions> = {}) {
@@ -149,13 +153,14 @@ export class PeerPolicy<K extends string = PeerId> {
 
   /** The id, and the verdict remembered of the peer's addresses. */
   check(peer: K): PolicyDecision {
+    if (this.#hasLists && this.#judged === undefined) {
+      if ((this.#admitted ??= this.#findAdmitted()).has(peer)) return ALLOW;
+      return this.#isDenied(peer) ? BLOCKLISTED : NOT_ALLOWLISTED;
+    }
     if (this.#isDenied(peer)) return BLOCKLISTED; // P1
     const judged = this.#judged?.get(peer);
     if (judged !== undefined) return judged;
-    const { allow } = this.#runtime;
-    if (allow !== undefined && !allow.peers.has(peer)) return NOT_ALLOWLISTED; // P2
-    const configured = this.#config.allow;
-    return configured === undefined || configured.peers.has(peer) ? ALLOW : NOT_ALLOWLISTED; // P2
+    return !this.#hasLists || this.#isListed(peer) ? ALLOW : NOT_ALLOWLISTED;
   }
 
   /** Whether the peer may be spoken with at this address; an address that nobody knows matches no entry. */
@@ -213,6 +218,7 @@ export class PeerPolicy<K extends string = PeerId> {
     put(entriesOf(layer, entry.kind), entry);
     // An id that is denied is denied whatever was remembered: only other entries can change a verdict by address.
     if (entry.on !== "peer" || entry.kind !== "deny") this.#forgetVerdicts();
+    else this.#admitted = undefined;
     if (known === undefined || known.until === "never") this.#nextExpiry = sooner(this.#nextExpiry, entry.until); // P5
     else this.#findExpiry();
     return "added";
@@ -317,10 +323,20 @@ export class PeerPolicy<K extends string = PeerId> {
 
   // ── inside ──
 
-  #isDenied(peer: K): boolean {
+  #isDenied(peer: string): boolean {
     if (this.#runtime.deny.peers.has(peer)) return true;
     const { peers } = this.#config.deny;
     return peers.size > 0 && peers.has(peer);
+  }
+
+  /** P2, by the id. */
+  #isListed(peer: string): boolean {
+    return this.#layers.every(({ allow }) => allow === undefined || allow.peers.has(peer));
+  }
+
+  #findAdmitted(): Set<string> {
+    const named = this.#runtime.allow ?? this.#config.allow ?? noEntries();
+    return new Set([...named.peers.keys()].filter((peer) => this.#isListed(peer) && !this.#isDenied(peer)));
   }
 
   #find(layer: Layer, kind: PolicyKind, { on, what }: PolicyScope): PolicyEntry | undefined {
@@ -346,6 +362,8 @@ export class PeerPolicy<K extends string = PeerId> {
   #forgetVerdicts(): void {
     const hasRules = this.#layers.some(({ deny, allow }) => deny.rules.size > 0 || (allow !== undefined && allow.rules.size > 0));
     this.#judged = hasRules ? new Map() : undefined;
+    this.#hasLists = this.#layers.some(({ allow }) => allow !== undefined);
+    this.#admitted = undefined;
   }
 
   #findExpiry(): void {
