@@ -73,8 +73,7 @@ function addExecutionCommands(program: Command): void {
 }
 
 function addNodeCommands(program: Command): void {
-  program.command("peers").argument("<node>").description("Show what a node thinks of its peers.").addOption(dataOption()).addOption(jsonOption())
-    .action(async (node: string, options) => (await import("./commands/peers.ts")).peers(node, options));
+  addPeersCommand(program);
   program.command("snapshot").argument("<node>").description("Print what a node has stored, running or not.")
     .option("--out <file>", "write the snapshot itself, for `restore`").addOption(dataOption()).addOption(jsonOption())
     .action(async (node: string, options) => (await import("./commands/snapshot.ts")).snapshot(node, options));
@@ -82,6 +81,21 @@ function addNodeCommands(program: Command): void {
     .description("Put a snapshot in place of what a stopped node has stored.")
     .option("--new-lineage", "give up the history: peers forget what they had under way with the node").addOption(dataOption())
     .action(async (node: string, file: string | undefined, options) => (await import("./commands/restore.ts")).restore(node, file, options));
+}
+
+function addPeersCommand(program: Command): void {
+  const who = "a peer's name or id, a range of addresses (10.0.0.0/8, 2001:db8::/32) or a protocol (/ws)";
+  program.command("peers").argument("<node>").description("Show what a node thinks of its peers, and say whom it may talk to.")
+    .addOption(new Option("--explain <peer>", "all about one peer: why it is not talked to, and what comes next; a name, an id, or how one begins"))
+    .addOption(new Option("--policy", "show who is kept out or let in, by whom and why"))
+    .addOption(new Option("--block <who>", `end everything with it and keep it out: ${who}`))
+    .addOption(new Option("--unblock <who>", "take a block back"))
+    .addOption(new Option("--allow-only <who...>", "let nobody in but these"))
+    .addOption(new Option("--allow-all", "let everybody in who is not blocked"))
+    .addOption(new Option("--for <time>", "how long a block or an allowance holds: 30s, 10m, 2h, 1d (default: for good)").argParser(durationMs))
+    .addOption(new Option("--reason <text>", "why, for those who ask later"))
+    .addOption(dataOption()).addOption(jsonOption())
+    .action(async (node: string, options) => (await import("./commands/peers.ts")).peers(node, options));
 }
 
 function dataOption(description = "the fleet's directory (default: the only one in .holdfast)"): Option {
@@ -100,6 +114,15 @@ function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < 0) throw new InvalidArgumentError("It is not a whole number.");
   return number;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function durationMs(text: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
+  const ms = Number(count) * (UNIT_MS[unit ?? ""] ?? NaN);
+  if (!(ms > 0)) throw new InvalidArgumentError("It is not a time such as 30s, 10m or 2h.");
+  return ms;
 }
 
 function* allCommands(command: Command): Iterable<Command> {

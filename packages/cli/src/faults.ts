@@ -6,15 +6,16 @@ import type { ErrorCode } from "@holdfast/core";
 import type { ExecutionFailedDetails } from "@holdfast/host";
 
 /** What is wrong with the command, or with the files that it was given, and not with what it tried to do. */
-const USAGE_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "OPTION_INVALID", "FLEET_INVALID", "NODE_REFUSED", "FLOW_INVALID", "FLEET_BUSY", "ADDRESS_INVALID", "ADDRESS_IN_USE", "PEER_ID_INVALID",
+const USAGE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  "OPTION_INVALID", "FLEET_INVALID", "NODE_REFUSED", "FLOW_INVALID", "FLEET_BUSY", "ADDRESS_INVALID", "ADDRESS_IN_USE", "PEER_ID_INVALID", "PEER_UNKNOWN",
   "STORE_FOREIGN", "IDENTITY_INVALID", "SERVICE_INVALID", "BROKER_REFUSED",
 ]);
 
 /** 2: bad usage, nothing was done. 1: it was tried and failed. */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  return error instanceof RuntimeError && USAGE_CODES.has(error.code) ? 2 : 1;
+  // What a node finds wrong with the words of a command is as wrong as what we find ourselves.
+  return (error instanceof RuntimeError || error instanceof ControlError) && USAGE_CODES.has(error.code) ? 2 : 1;
 }
 
 /** One line for people; undefined if the command line's parser has said it all. HOLDFAST_DEBUG adds the stack. */

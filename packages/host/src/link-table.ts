@@ -1,5 +1,5 @@
 import { type LinkId, type PeerId, RuntimeError } from "@holdfast/core";
-import type { Link, Listener, Transport } from "./links/link.ts";
+import type { Admit, AdmitAddress, Link, Listener, Transport } from "./links/link.ts";
 import type { NodeLoop } from "./node-loop.ts";
 
 /** Bytes that wait for one peer to read them: all that the engine keeps for it, twice. */
@@ -8,25 +8,31 @@ const LINK_BUFFER_MAX = 512 * 1024 * 1024;
 /** How long one address may take to answer, in ms. */
 const DIAL_MS_MAX = 5000;
 
+/** Who may have a link: an address before anybody is heard, and a peer at its address. */
+export interface LinkPolicy {
+  readonly address: AdmitAddress;
+  readonly peer: Admit;
+}
+
 /** The node's links by the numbers that the engine knows them by. */
 export class LinkTable {
   readonly #transports: readonly Transport[];
   readonly #loop: NodeLoop;
-  readonly #admit: (peer: PeerId) => boolean;
+  readonly #policy: LinkPolicy;
   readonly #links = new Map<LinkId, Link>();
   readonly #listeners: Listener[] = [];
   readonly #dialling = new Set<AbortController>();
   #nextId = 1;
 
-  constructor(transports: readonly Transport[], loop: NodeLoop, admit: (peer: PeerId) => boolean) {
+  constructor(transports: readonly Transport[], loop: NodeLoop, policy: LinkPolicy) {
     this.#transports = transports;
     this.#loop = loop;
-    this.#admit = admit;
+    this.#policy = policy;
   }
 
   /** Returns the actual address. Throws ADDRESS_IN_USE, ADDRESS_INVALID. */
   async listen(address: string): Promise<string> {
-    const listener = await this.#transportFor(address).listen(address, this.#admit, (link) => this.#adopt(link));
+    const listener = await this.#transportFor(address).listen(address, this.#policy.peer, (link) => this.#adopt(link), this.#policy.address);
     this.#listeners.push(listener);
     return listener.address;
   }
@@ -35,11 +41,12 @@ export class LinkTable {
   async dial(peer: PeerId, addresses: readonly string[]): Promise<void> {
     let reason = "no address";
     for (const address of addresses) {
+      if (!this.#policy.peer(peer, address)) continue; // decided since the engine asked
       const abort = new AbortController();
       const timer = setTimeout(() => abort.abort(new Error(`no answer within ${DIAL_MS_MAX} ms`)), DIAL_MS_MAX);
       this.#dialling.add(abort);
       try {
-        return this.#adopt(await this.#transportFor(address).dial(address, peer, abort.signal));
+        return this.#adopt(await this.#transportFor(address).dial(address, peer, abort.signal, (remote) => this.#policy.peer(peer, remote)));
       } catch (error) {
         reason = `${address}: ${(error as Error).message}`;
       } finally {
@@ -76,7 +83,7 @@ export class LinkTable {
   #adopt(link: Link): void {
     const id = this.#nextId++;
     this.#links.set(id, link);
-    this.#loop.take({ kind: "link-opened", link: id, peer: link.peer, dialled: link.dialled });
+    this.#loop.take({ kind: "link-opened", link: id, peer: link.peer, dialled: link.dialled, remote: link.remote });
     link.open({
       onFrame: (body) => this.#loop.take({ kind: "frame-received", link: id, body }),
       onBurstEnd: () => this.#loop.pump(),

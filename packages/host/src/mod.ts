@@ -1,13 +1,13 @@
 export { createNode, type NodeParts } from "./node.ts";
 export type {
-  CellReader, EngineTimings, ExecutionDetails, ExecutionState, ExecutionSummary, Log, Node, NodeOptions, NodeStatus,
-  OperationReport, PeerAddress, PeerReport, StartOptions,
+  CellReader, EngineTimings, ExecutionDetails, ExecutionState, ExecutionSummary, ExplainedPeer, Log, Node, NodeOptions,
+  NodeStatus, OperationReport, PeerAddress, PeerReport, PolicyEntryReport, PolicyItem, PolicyOptions, PolicyReport, StartOptions,
 } from "./node-api.ts";
 export { ExecutionFailure } from "./execution-failure.ts";
 export { openIdentity, temporaryIdentity, type Identity } from "./identity/identity.ts";
 export { openLog, type LogOptions } from "./log.ts";
 export { ensurePrivateDirectory } from "./files/private-directory.ts";
-export type { Link, LinkHandlers, Listener, Transport } from "./links/link.ts";
+export type { Admit, AdmitAddress, Link, LinkHandlers, Listener, Transport } from "./links/link.ts";
 export { MemoryNetwork, memoryTransport } from "./links/memory-link.ts";
 export { tlsTransport } from "./links/tls-link.ts";
 export { unixTransport } from "./links/unix-link.ts";

@@ -1,4 +1,4 @@
-import type { AnyFlow, BusEvent, EngineOptions, Failure, PeerId, Value } from "@holdfast/core";
+import type { AnyFlow, BudgetTier, BusEvent, EngineOptions, Failure, NextEvent, Obstacle, PeerCounts, PeerEvent, PeerId, PolicyEntry, Value } from "@holdfast/core";
 
 /** What `createNode` takes. Durations in ms, as everywhere above core. */
 export interface NodeOptions {
@@ -12,13 +12,33 @@ export interface NodeOptions {
   readonly peers?: Readonly<Record<string, PeerAddress>>;
   /** Names of peers, by group, for `select`. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
-  /** Peer ids, or names of `peers`. `allow: null` (the default) admits everybody not blocked. */
-  readonly policy?: { readonly block?: readonly string[]; readonly allow?: readonly string[] | null };
+  /**
+   * Names of `peers`, peer ids, ranges of addresses (`10.0.0.0/8`, `2001:db8::/32`) and protocols (`/ws`). `allow: null` (the
+   * default) admits everybody not blocked; a block beats everything else.
+   */
+  readonly policy?: { readonly block?: readonly (string | PolicyItem)[]; readonly allow?: readonly (string | PolicyItem)[] | null };
   readonly flows: readonly AnyFlow[];
   readonly engine?: Partial<EngineTimings>;
   /** Start although definitions are missing; the executions concerned stay parked. */
   readonly parkMissing?: boolean;
   readonly log?: Log;
+}
+
+/** Somebody in a policy, with the reason why. */
+export interface PolicyItem {
+  readonly who: string;
+  /** At most 256 bytes. */
+  readonly reason?: string;
+}
+
+/** How long a change of policy holds, and who wants it why. */
+export interface PolicyOptions {
+  /** Left out: for good. */
+  readonly forMs?: number;
+  /** At most 256 bytes. */
+  readonly reason?: string;
+  /** Default: `api`. */
+  readonly by?: "operator" | "api";
 }
 
 export interface PeerAddress {
@@ -69,9 +89,22 @@ export interface Node extends AsyncDisposable {
   durable(): Promise<void>;
   /** The whole committed state as one versioned value, encoded. */
   snapshot(): Promise<Uint8Array>;
-  block(peer: string): Promise<void>;
-  unblock(peer: string): Promise<void>;
-  allowOnly(peers: readonly string[] | null): Promise<void>;
+  /** Everything that decides whether and how a peer is spoken with. `peer`: a name, an id, or how one of them begins. Throws PEER_UNKNOWN. */
+  explainPeer(peer: string): ExplainedPeer;
+  /** Who is kept out or let in, by configuration and by what follows. */
+  policy(): PolicyReport;
+  /**
+   * Keeps a peer out, by name or id; or everybody in a range of addresses (`10.0.0.0/8`), or with a protocol (`/ws`). What
+   * is under way with it ends at once, outcome unknown. Durable when it resolves.
+   */
+  block(who: string, options?: PolicyOptions): Promise<void>;
+  /** Takes back what `block` did with the same words. */
+  unblock(who: string): Promise<void>;
+  /** Lets in only these; null: everybody who is not blocked. */
+  allowOnly(who: readonly string[] | null, options?: PolicyOptions): Promise<void>;
+  /** One more on the list that `allowOnly` has begun, and one less. */
+  allow(who: string, options?: PolicyOptions): Promise<void>;
+  disallow(who: string): Promise<void>;
   /** What happens to peers and the node. Returns the function that stops listening. */
   onEvent(listener: (event: BusEvent) => void): () => void;
   /** Values that flows hand out with `output`. At least once: delivered again after a crash that came too early. */
@@ -148,6 +181,85 @@ export interface PeerReport {
   readonly addresses: readonly string[];
   /** By site: `link` and the flows asked of it. */
   readonly sites: readonly { readonly site: string; readonly srttMs: number; readonly samples: number; readonly deadlineMs: number; readonly tier: string }[];
+}
+
+/** One entry of the policy. */
+export interface PolicyEntryReport {
+  readonly kind: "deny" | "allow";
+  /** As `block` takes it. */
+  readonly who: string;
+  readonly on: PolicyEntry["on"];
+  /** What the fleet calls the peer. */
+  readonly name: string | null;
+  readonly by: PolicyEntry["by"];
+  readonly reason: string;
+  /** Ms since 1970. */
+  readonly untilMs: number | "never";
+  /** Ms since 1970; null for the configuration's. */
+  readonly addedAtMs: number | null;
+}
+
+export interface PolicyReport {
+  readonly entries: readonly PolicyEntryReport[];
+  /** Whose allowlists a peer must pass. None: everybody is admitted who is not denied. */
+  readonly allowlists: readonly ("config" | "operator")[];
+}
+
+/** Everything about one peer; `…AtMs` are since 1970, `…InMs` and `…ForMs` from now. */
+export interface ExplainedPeer {
+  readonly id: string;
+  readonly name: string | null;
+  /** What stands between us, the weightiest first; empty: requests go out at once. */
+  readonly obstacles: readonly Obstacle[];
+  readonly policy: {
+    readonly decision: "allowed" | "blocklisted" | "not-allowlisted";
+    /** What decides, and by which address if not by the id; null: no entry does. */
+    readonly entry: PolicyEntryReport | null;
+    readonly address: string | null;
+    readonly entries: readonly PolicyEntryReport[];
+    readonly allowlists: readonly ("config" | "operator")[];
+  };
+  readonly link: {
+    readonly state: "none" | "dialling" | "greeting" | "up";
+    readonly dialled: boolean | null;
+    readonly remote: string | null;
+    readonly openForMs: number | null;
+    readonly incarnation: number | null;
+    readonly kept: boolean;
+    readonly addresses: readonly { readonly address: string; readonly denied: boolean }[];
+  };
+  readonly health: {
+    readonly consecutiveFailures: number;
+    readonly threshold: number;
+    readonly down: boolean;
+    readonly lastEventAtMs: number | null;
+    /** Null: none since this process started. */
+    readonly lastFailure: { readonly event: PeerEvent; readonly atMs: number } | null;
+  };
+  readonly detector: {
+    readonly announced: "live" | "suspect" | "down";
+    readonly state: "live" | "suspect" | "down";
+    readonly phi: number;
+    readonly suspectPhi: number | null;
+    readonly downPhi: number | null;
+    readonly samples: number;
+    readonly meanMs: number;
+    readonly silenceMs: number | null;
+    readonly next: { readonly to: "suspect" | "down"; readonly inMs: number } | null;
+  } | null;
+  /** By what is asked: how long an attempt may take, and from which estimates that comes. */
+  readonly sites: readonly {
+    readonly site: string;
+    readonly budgetMs: number;
+    readonly tier: BudgetTier;
+    readonly tiers: readonly { readonly tier: BudgetTier; readonly weight: number; readonly srttMs: number; readonly rttvarMs: number; readonly samples: number }[];
+  }[];
+  /** `failuresForMs` and `adviceForMs`: how long its failures, and its own advice, still keep new requests away. */
+  readonly cooldown: { readonly attempts: number; readonly lastAttemptAtMs: number | null; readonly failuresForMs: number; readonly adviceForMs: number } | null;
+  readonly work: { readonly queued: number; readonly sent: number; readonly accepted: number; readonly unacknowledged: number; readonly window: number };
+  readonly counts: Readonly<PeerCounts>;
+  /** What comes if nothing else happens, in order. */
+  readonly next: readonly { readonly what: NextEvent["what"]; readonly of: string | null; readonly atMs: number; readonly inMs: number }[];
 }
 
 export interface NodeStatus {

@@ -1,5 +1,6 @@
 import { ENGINE_DEFAULTS, type EngineOptions, engineOptions, NS_PER_MS, parsePeerId, RuntimeError } from "@holdfast/core";
 import type { NodeOptions } from "./node-api.ts";
+import { policyLists } from "./node-policy.ts";
 
 const KNOWN: ReadonlySet<string> = new Set<keyof NodeOptions>([
   "name", "dataDir", "listen", "peers", "groups", "policy", "flows", "engine", "parkMissing", "log",
@@ -25,6 +26,7 @@ export function checkNodeOptions(given: NodeOptions): NodeOptions {
   for (const [group, names] of Object.entries(given.groups ?? {})) {
     for (const name of names) if (given.peers?.[name] === undefined) throw invalid(`groups.${group}`, `names of peers; ${name} is none`);
   }
+  policyLists(given);
   return given;
 }
 

@@ -330,6 +330,40 @@ test("node: a peer off the allowlist, and one with another certificate, are refu
   assert.equal(bob.peers().some(({ id, linked }) => id === eve.id && linked), false);
 });
 
+test("node: a range of addresses, a protocol and a reason; what is decided can be asked for", async () => {
+  const { ann, bob } = await pair("tls", { ann: { policy: { block: [{ who: "10.0.0.0/8", reason: "not ours" }] } } });
+  await using _ann = ann;
+  await using _bob = bob;
+  await ann.run("ask", { key: "a" });
+  const well = ann.explainPeer("bob");
+  assert.deepEqual([well.obstacles, well.link.state, well.link.remote], [[], "up", bob.addresses[0]]);
+  assert.equal(ann.explainPeer(bob.id.slice(0, -3)).id, bob.id);
+  await ann.block("127.0.0.0/8", { forMs: 60_000, reason: "upgrade", by: "operator" });
+  const { obstacles, policy, link, next } = ann.explainPeer("bo");
+  assert.deepEqual([obstacles[0], policy.decision, policy.entry?.reason, policy.address, link.state], ["denied", "blocklisted", "upgrade", bob.addresses[0], "none"]);
+  assert.deepEqual(next.map(({ what, of }) => [what, of]), [["entry-expires", "deny 127.0.0.0/8"]]);
+  assert.equal(await code(ann.run("ask", { key: "a" })), "DENIED");
+  assert.deepEqual(ann.policy().entries.map(({ who, by, reason, addedAtMs }) => [who, by, reason, addedAtMs === null]),
+    [["10.0.0.0/8", "config", "not ours", true], ["127.0.0.0/8", "operator", "upgrade", false]]);
+  await ann.unblock("127.0.0.0/8");
+  assert.deepEqual(await ann.run("ask", { key: "a" }), { n: 2 });
+
+  await bob.block("/tcp"); // the other end, by protocol: nobody is even heard
+  await until(() => ann.peers()[0]?.linked === false, "the link ends");
+  await bob.unblock("/tcp");
+  await until(() => ann.peers()[0]?.linked === true, "they meet again");
+  assert.deepEqual(await ann.run("ask", { key: "a" }), { n: 3 });
+
+  const stranger = temporaryIdentity().peerId;
+  assert.deepEqual(ann.explainPeer(stranger).obstacles, ["no-address"]);
+  assert.throws(() => ann.explainPeer("nobody"), { code: "PEER_UNKNOWN", message: /known: bob/ });
+  assert.equal(await code(ann.block("10.0.0.1/8")), "OPTION_INVALID");
+  assert.equal(await code(ann.block("bob", { forMs: 0 })), "OPTION_INVALID");
+  assert.equal(await code(ann.block("bob", { reason: "x".repeat(257) })), "OPTION_INVALID");
+  assert.equal(await code(ann.allow("bob")), "INPUT_INVALID");
+  assert.equal(await code(createNode(options({ policy: { block: ["10.0.0.1/8"] } }))), "OPTION_INVALID");
+});
+
 test("node: whoever sends random bytes or a frame over the limit is closed and counted; memory stays bounded", async () => {
   const { ann, bob } = await pair("tls");
   await using _ann = ann;

@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import {
   type Answer, type AnyFlow, BugError, type BusEvent, checkValue, compileFlows, Driver, type Effect, Engine, type EngineEvent,
-  type ExecutionId, type Lineage, NS_PER_MS, type Outcome, parsePeerId, type PeerId, readNodeRow, ROW, RuntimeError, type StoredNode, type Value,
+  type ExecutionId, type Lineage, NS_PER_MS, type Outcome, parsePeerId, type PeerId, type PolicyChange, type PolicySubject, readNodeRow, ROW, RuntimeError, type StoredNode, type Value,
 } from "@holdfast/core";
 import { type Clock, startClock } from "./clock.ts";
 import { ExecutionFailure } from "./execution-failure.ts";
+import { explainedPeer, policyReport } from "./explained-peer.ts";
 import { HostWork } from "./host-work.ts";
 import { type Identity, openIdentity, temporaryIdentity } from "./identity/identity.ts";
 import { LinkTable } from "./link-table.ts";
@@ -13,9 +14,12 @@ import type { Transport } from "./links/link.ts";
 import { tlsTransport } from "./links/tls-link.ts";
 import { unixTransport } from "./links/unix-link.ts";
 import { openLog } from "./log.ts";
-import type { CellReader, ExecutionDetails, ExecutionSummary, Log, Node, NodeOptions, NodeStatus, PeerReport, StartOptions } from "./node-api.ts";
+import type {
+  CellReader, ExecutionDetails, ExecutionSummary, ExplainedPeer, Log, Node, NodeOptions, NodeStatus, PeerReport, PolicyOptions, PolicyReport, StartOptions,
+} from "./node-api.ts";
 import { NodeLoop } from "./node-loop.ts";
 import { checkNodeOptions, engineOptionsFromMs } from "./node-options.ts";
+import { findPeer, parseSubject, policyLists, policyTerms } from "./node-policy.ts";
 import { executionDetails, executionSummaries, nodeStatus, peerReports } from "./node-reports.ts";
 import { snapshotOf } from "./snapshot-of.ts";
 import { openSqliteStore } from "./stores/sqlite-store.ts";
@@ -59,7 +63,7 @@ export async function createNode(given: NodeOptions, parts: NodeParts = {}): Pro
         lineage: (stored?.lineage ?? randomBytes(16).toString("hex")) as Lineage,
         incarnation: (stored?.incarnation ?? 0) + 1,
       },
-      definitions, options: engineOptionsFromMs(options), policy: policyOf(options), groups: new Map(Object.entries(options.groups ?? {})),
+      definitions, options: engineOptionsFromMs(options), policy: policyLists(options), groups: new Map(Object.entries(options.groups ?? {})),
       seed: randomBytes(16).toString("hex"),
     });
     if (stored === undefined) engine.begin(clock.now(), clock.wallMs());
@@ -73,11 +77,6 @@ export async function createNode(given: NodeOptions, parts: NodeParts = {}): Pro
     await store?.close().catch(() => undefined);
     throw error;
   }
-}
-
-function policyOf(options: NodeOptions): { block: readonly PeerId[]; allow: readonly PeerId[] | null } {
-  const resolve = (peer: string): PeerId => parsePeerId(options.peers?.[peer]?.id ?? peer);
-  return { block: (options.policy?.block ?? []).map(resolve), allow: options.policy?.allow?.map(resolve) ?? null };
 }
 
 interface Given {
@@ -128,7 +127,10 @@ class RunningNode implements Node {
       driver, clock, store, perform: (effect) => this.#perform(effect), fail: (error) => this.#handleStoreFailure(error),
     });
     this.#work = new HostWork(driver.engine.state.definitions, (event) => this.#loop.handle(event));
-    this.#links = new LinkTable(given.transports, this.#loop, (peer) => driver.engine.state.governor.checkInbound(peer).allow);
+    this.#links = new LinkTable(given.transports, this.#loop, {
+      address: (remote) => !driver.engine.state.governor.policy.deniesAddress(remote),
+      peer: (peer, remote) => driver.engine.state.governor.policy.checkAddress(peer, remote).allow,
+    });
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined); // whoever cares listens; nobody must
   }
@@ -205,17 +207,34 @@ class RunningNode implements Node {
     await this.#ask((tag) => ({ kind: "application-event", event, value, tag }));
   }
 
-  async block(peer: string): Promise<void> {
-    await this.#ask((tag) => ({ kind: "policy-changed", change: { action: "block", peer: this.#peerId(peer) }, tag }));
+  explainPeer(peer: string): ExplainedPeer {
+    const { driver, clock } = this.#given;
+    const { state } = driver.engine;
+    return explainedPeer(state, findPeer(state, peer), Math.max(state.now, clock.now()));
   }
 
-  async unblock(peer: string): Promise<void> {
-    await this.#ask((tag) => ({ kind: "policy-changed", change: { action: "unblock", peer: this.#peerId(peer) }, tag }));
+  policy(): PolicyReport {
+    return policyReport(this.#given.driver.engine.state);
   }
 
-  async allowOnly(peers: readonly string[] | null): Promise<void> {
-    const ids = peers === null ? null : peers.map((peer) => this.#peerId(peer));
-    await this.#ask((tag) => ({ kind: "policy-changed", change: { action: "allow-only", peers: ids }, tag }));
+  async block(who: string, options: PolicyOptions = {}): Promise<void> {
+    await this.#changePolicy({ action: "block", peer: this.#subject(who), ...policyTerms(options) });
+  }
+
+  async unblock(who: string): Promise<void> {
+    await this.#changePolicy({ action: "unblock", peer: this.#subject(who) });
+  }
+
+  async allowOnly(who: readonly string[] | null, options: PolicyOptions = {}): Promise<void> {
+    await this.#changePolicy({ action: "allow-only", peers: who?.map((one) => this.#subject(one)) ?? null, ...policyTerms(options) });
+  }
+
+  async allow(who: string, options: PolicyOptions = {}): Promise<void> {
+    await this.#changePolicy({ action: "allow", peer: this.#subject(who), ...policyTerms(options) });
+  }
+
+  async disallow(who: string): Promise<void> {
+    await this.#changePolicy({ action: "disallow", peer: this.#subject(who) });
   }
 
   executions(): ExecutionSummary[] {
@@ -400,8 +419,12 @@ class RunningNode implements Node {
     }
   }
 
-  #peerId(peer: string): PeerId {
-    return this.#given.driver.engine.state.peersByName.get(peer)?.id ?? parsePeerId(peer);
+  async #changePolicy(change: PolicyChange): Promise<void> {
+    await this.#ask((tag) => ({ kind: "policy-changed", change, tag }));
+  }
+
+  #subject(who: string): PolicySubject {
+    return parseSubject(who, (name) => this.#given.driver.engine.state.peersByName.get(name)?.id);
   }
 }
 

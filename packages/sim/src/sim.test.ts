@@ -23,7 +23,7 @@ const SOMETIMES = [
   "chain ended by DEADLINE", "hasty ended by DEADLINE", "host work was aborted", "a request was sent with no time left",
   "a cancel won", "a cancel came too late", "an approval was taken", "an approval came too late",
   "a chain of two editions", "work of an older edition went on", "a process was asked to stop",
-  "a blocklist changed", "an allowlist changed", "peer-blocked", "a denied peer was told goodbye", "chain ended by DENIED", "chain ended by OUTCOME_UNKNOWN",
+  "a blocklist changed", "an allowlist changed", "a policy on a range of addresses", "policy-expired", "peer-blocked", "a denied peer was told goodbye", "chain ended by DENIED", "chain ended by OUTCOME_UNKNOWN",
   "a snapshot was taken of a node at work", "a machine was restored from a current snapshot",
   "peer-down", "peer-up", "site-suspect", "pause-recognised", "address-unknown",
 ];

@@ -21,6 +21,7 @@ const refused = [
   { name: "a peer listed twice", changes: { nodes: { ann: { peers: ["bob", "bob"] }, bob: {} } }, message: /listed twice/ },
   { name: "a remote peer with a node's name", changes: { nodes: { ann: { peers: { bob: remote } }, bob: {} } }, message: /the fleet has a node/ },
   { name: "a group of nobody", changes: { groups: { g: ["carl"] } }, message: /group: g, reason: no node is called carl/ },
+  { name: "a policy on a range that is none", changes: { policy: { block: ["10.0.0.1/8"] } }, message: /policy: 10\.0\.0\.1\/8, reason: bits are set behind the prefix/ },
   { name: "a policy on nobody", changes: { policy: { block: ["carl"] } }, message: /policy: carl/ },
   { name: "an address that is none", changes: { nodes: { ann: { listen: "localhost:80" } } }, message: /nodes\.ann\.listen.*multiaddr/ },
   {

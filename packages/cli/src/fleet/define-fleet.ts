@@ -1,6 +1,7 @@
-import { Flow, RuntimeError } from "@holdfast/core";
+import { Flow, parsePolicyScope, POLICY_REASON_BYTES_MAX, RuntimeError } from "@holdfast/core";
 import * as v from "valibot";
 import type { AnyFlow } from "@holdfast/core";
+import type { PolicyItem } from "@holdfast/host";
 import type { FleetJob } from "../job/fleet-job.ts";
 
 /** A node elsewhere, known by its id (`holdfast id` prints it). */
@@ -25,10 +26,13 @@ export interface FleetNode {
   readonly heapMb?: number;
 }
 
-/** Names of nodes or peer ids. `allow: null` (the default) admits everybody who is not blocked. */
+/**
+ * Names of nodes, peer ids, ranges of addresses (`10.0.0.0/8`) or protocols (`/ws`). `allow: null` (the default) admits everybody
+ * who is not blocked; a block beats everything else.
+ */
 export interface FleetPolicy {
-  readonly block?: readonly string[];
-  readonly allow?: readonly string[] | null;
+  readonly block?: readonly (string | PolicyItem)[];
+  readonly allow?: readonly (string | PolicyItem)[] | null;
 }
 
 export interface FleetDefinition {
@@ -84,7 +88,8 @@ const Remote = v.strictObject({ id: v.string(), addresses: Names });
 const Named = v.strictObject({ name: Name, ...Remote.entries });
 const Flows = v.array(v.instance(Flow, "a flow is made with flow()"));
 const Groups = v.record(v.string(), Names);
-const Policy = v.strictObject({ block: v.optional(Names), allow: v.optional(v.nullable(Names)) });
+const Items = v.array(v.union([v.string(), v.strictObject({ who: v.string(), reason: v.optional(v.pipe(v.string(), v.maxBytes(POLICY_REASON_BYTES_MAX))) })]));
+const Policy = v.strictObject({ block: v.optional(Items), allow: v.optional(v.nullable(Items)) });
 const Listen = v.pipe(v.string(), v.regex(/^\/(?:ip4|ip6|dns|dns4|dns6|unix)\//, "an address is a multiaddr such as /ip4/127.0.0.1/tcp/4001"));
 const Node = v.strictObject({
   listen: v.optional(v.nullable(Listen)),
@@ -173,12 +178,24 @@ function checkGroups(fleet: FleetDefinition, plans: ReadonlyMap<string, NodePlan
   for (const [name, node] of Object.entries(fleet.nodes)) check(name, node.groups);
 }
 
-/** A name in a policy is a node's or a peer's. What else there is must at least look like a peer id. */
+/** A name in a policy is a node's or a peer's. What else there is must be a range or a protocol, or at least look like a peer id. */
 function checkPolicies(fleet: FleetDefinition, plans: ReadonlyMap<string, NodePlan>): void {
   for (const { name, policy, remotePeers } of plans.values()) {
-    const unknown = [...(policy.block ?? []), ...(policy.allow ?? [])].find(
-      (peer) => !Object.hasOwn(fleet.nodes, peer) && !Object.hasOwn(remotePeers, peer) && !/^[1-9A-HJ-NP-Za-km-z]{40,}$/.test(peer));
-    if (unknown !== undefined) throw new RuntimeError("FLEET_INVALID", { node: name, policy: unknown, reason: "neither a node, nor a peer, nor a peer id" });
+    for (const item of [...(policy.block ?? []), ...(policy.allow ?? [])]) {
+      const who = typeof item === "string" ? item : item.who;
+      if (Object.hasOwn(fleet.nodes, who) || Object.hasOwn(remotePeers, who) || /^[1-9A-HJ-NP-Za-km-z]{40,}$/.test(who)) continue;
+      const reason = /[/:]/.test(who) ? faultOfScope(who) : "neither a node, nor a peer, nor a peer id";
+      if (reason !== undefined) throw new RuntimeError("FLEET_INVALID", { node: name, policy: who, reason });
+    }
+  }
+}
+
+function faultOfScope(who: string): string | undefined {
+  try {
+    parsePolicyScope(who);
+    return undefined;
+  } catch (error) {
+    return String((error as RuntimeError).details["reason"]);
   }
 }
 

@@ -5,7 +5,7 @@ import { ControlServer, createNode } from "@holdfast/host";
 import { loadFleet } from "../fleet/load-fleet.ts";
 import { NodeLog } from "./node-log.ts";
 import type { Backend } from "@holdfast/broker";
-import type { NodeOptions } from "@holdfast/host";
+import type { NodeOptions, PolicyItem } from "@holdfast/host";
 import type { FleetDirectory, FleetRecord, NodeRecord } from "../fleet/fleet-directory.ts";
 import type { NodePlan } from "../fleet/define-fleet.ts";
 
@@ -55,7 +55,8 @@ export function nodeOptions(plan: NodePlan, directory: FleetDirectory): NodeOpti
     return [peer, { id, addresses: address === null ? [] : [address] }] as const;
   });
   // A policy may name nodes of the fleet that are none of this node's peers.
-  const ids = (names: readonly string[]) => names.map((peer) => record.nodes.find((node) => node.name === peer)?.id ?? peer);
+  const idOf = (who: string) => record.nodes.find((node) => node.name === who)?.id ?? who;
+  const ids = (items: readonly (string | PolicyItem)[]) => items.map((item) => (typeof item === "string" ? idOf(item) : { ...item, who: idOf(item.who) }));
   const { block, allow } = plan.policy;
   return {
     name: plan.name,

@@ -12,6 +12,7 @@ import { ControlClient } from "@holdfast/host";
 import { ProcessLock } from "@holdfast/host/process-lock";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { endAll, fixture, holdfast, Running, TEXT_INDEX } from "./command.ts";
+import type { ExplainedPeer } from "@holdfast/host";
 import type { NodeRecord } from "../fleet/fleet-directory.ts";
 
 const base = mkdtempSync(join(tmpdir(), "holdfast-e2e-"));
@@ -183,6 +184,53 @@ test("commands: start, look, signal, cancel", { timeout: 60_000 }, async () => {
   assert.match((await holdfast("executions", ...on)).stdout, /a1 .* completed/);
   assert.equal((await holdfast("run", "nothing", ...on)).code, 1);
   assert.equal((await holdfast("run", "ask", "--input", "{", ...on)).code, 2);
+  up.process.kill("SIGINT");
+  assert.equal((await up.exit).code, 0);
+});
+
+test("peers: explains a peer, blocks it for a time and by range, and says what is wrong with the words", { timeout: 60_000 }, async () => {
+  const data = newData();
+  const up = new Running(["up", fixture("greeting"), "--data", data]);
+  await up.said(/greeter  \d+/);
+  const peers = (...args: string[]) => holdfast("peers", "asker", "--data", data, ...args);
+  assert.equal((await holdfast("run", "ask", "--input", '{"name":"Ann"}', "--data", data)).code, 0);
+  const well = await peers("--explain", "greeter");
+  assert.equal(well.code, 0, well.stderr);
+  assert.match(well.stdout, /^greeter  12D3\w+\nis talked to: nothing stands in the way\n\npolicy +allowed, as everybody\nlink +up for [^]*health +0 failures in a row, down at 5/);
+  assert.match(well.stdout, /│ greet +│[^]*If nothing else happens:\n[^]*it becomes suspect, if it stays silent/);
+  assert.ok(well.stdout.trimEnd().split("\n").length <= 40, "on one screen");
+
+  const blocked = await peers("--block", "greeter", "--for", "10m", "--reason", "a new build is tested");
+  assert.match(blocked.stdout, /deny │ greeter │ operator │ .* │ a new build is tested/);
+  const denied = await peers("--explain", "greet");
+  assert.match(denied.stdout, /\ndenied: policy denies it[^]*denied by an operator \(deny greeter\) at [^]*: a new build is tested\n[^]*in 9 min 5\d s +the policy expires \(deny greeter\)/);
+  const { obstacles, policy } = JSON.parse((await peers("--explain", "greeter", "--json")).stdout) as ExplainedPeer;
+  assert.deepEqual([obstacles, policy.entry?.reason], [["denied"], "a new build is tested"]);
+  const refused = await holdfast("run", "ask", "--input", '{"name":"Ann"}', "--data", data);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /DENIED/);
+  assert.match((await peers("--unblock", "greeter")).stdout, /^Everybody is let in who is not denied\. There are no entries\.\n$/);
+
+  assert.match((await peers("--block", "127.0.0.0/8")).stdout, /deny │ 127\.0\.0\.0\/8 │ operator/);
+  assert.match((await peers("--explain", "greeter")).stdout, /because of \/ip4\/127\.0\.0\.1\/tcp\/\d+\n/);
+  assert.equal((await peers("--unblock", "127.0.0.0/8")).code, 0);
+  assert.match((await peers("--allow-only", "greeter", "10.0.0.0/8")).stdout, /^Only those allowed are let in, by the allowlist of the operator\.[^]*allow │ greeter/);
+  assert.equal((await peers("--allow-all")).code, 0);
+  assert.deepEqual(JSON.parse((await holdfast("run", "ask", "--input", '{"name":"Bob"}', "--data", data)).stdout), { text: "Hello Bob" });
+
+  const bad: readonly (readonly [readonly string[], RegExp])[] = [
+    [["--explain", "nobody"], /PEER_UNKNOWN.*peer: nobody, known: greeter/],
+    [["--block", "10.0.0.1/8"], /10\.0\.0\.0\/8 is the range around it/],
+    [["--block", "nobody"], /PEER_ID_INVALID/],
+    [["--block", "greeter", "--for", "soon"], /not a time such as 30s/],
+    [["--block", "greeter", "--unblock", "greeter"], /one at a time/],
+    [["--reason", "because"], /goes with --block/],
+  ];
+  for (const [args, message] of bad) {
+    const { code, stderr } = await peers(...args);
+    assert.equal(code, 2, args.join(" "));
+    assert.match(stderr, message);
+  }
   up.process.kill("SIGINT");
   assert.equal((await up.exit).code, 0);
 });

@@ -11,6 +11,7 @@ interface ErrorSpec {
 export const ERRORS = {
   OPTION_INVALID: { blame: "caller", hint: "An option is missing, unknown or out of its range." },
   PEER_ID_INVALID: { blame: "caller", hint: "A peer id is the base58btc text of a multihash." },
+  PEER_UNKNOWN: { blame: "caller", hint: "No one peer is meant: give a name, an id, or the beginning of one alone." },
   VALUE_INVALID: { blame: "caller", hint: "A value is JSON, bigint or Uint8Array; nothing else can be stored or sent." },
   INPUT_INVALID: { blame: "caller", hint: "The input does not fit; the details say where." },
   VALUE_TOO_LARGE: { blame: "caller", hint: "The encoded value exceeds its limit (docs/LIMITS.md)." },

@@ -3,13 +3,15 @@ import type { Due } from "../base/time.ts";
 import type { StoredValue } from "../base/stored-value.ts";
 import type { Value } from "../base/value.ts";
 import type { Failure } from "../flow/definitions.ts";
+import type { PolicyScope } from "../peer/peer-policy.ts";
 
 /** A link as the host numbers it: never used twice in one process. */
 export type LinkId = number;
 
 /** Everything that can happen to a node. Past tense: it has happened, the engine only takes note. */
 export type EngineEvent = Readonly<
-  | { kind: "link-opened"; link: LinkId; peer: PeerId; dialled: boolean }
+  /** `remote`: the multiaddr of the other end, where the host knows it; policy may look at it. */
+  | { kind: "link-opened"; link: LinkId; peer: PeerId; dialled: boolean; remote?: string }
   | { kind: "link-closed"; link: LinkId; reason: string; blamesPeer: boolean }
   | { kind: "dial-failed"; peer: PeerId; reason: string }
   /** The engine keeps views into `body`: the host must not reuse its memory. */
@@ -27,10 +29,27 @@ export type EngineEvent = Readonly<
   | { kind: "drain-requested" }
 >;
 
+/** Whom a change of policy is about: a peer, or a range or protocol of addresses. */
+export type PolicySubject = PeerId | PolicyScope;
+
+/** How long a change holds, who wants it and why. */
+export interface PolicyTerms {
+  /** In ns, at least 1. Left out: for good. */
+  readonly forNs?: number;
+  /** Left out: `api`, the program that runs the node. */
+  readonly by?: "operator" | "api";
+  /** At most `POLICY_REASON_BYTES_MAX` bytes. */
+  readonly reason?: string;
+}
+
 export type PolicyChange = Readonly<
-  | { action: "block"; peer: PeerId }
-  | { action: "unblock"; peer: PeerId }
-  | { action: "allow-only"; peers: readonly PeerId[] | null }
+  | ({ action: "block"; peer: PolicySubject } & PolicyTerms)
+  | { action: "unblock"; peer: PolicySubject }
+  /** Null admits everybody who is not blocked. */
+  | ({ action: "allow-only"; peers: readonly PolicySubject[] | null } & PolicyTerms)
+  /** One more on the allowlist that `allow-only` has begun, and one less. */
+  | ({ action: "allow"; peer: PolicySubject } & PolicyTerms)
+  | { action: "disallow"; peer: PolicySubject }
 >;
 
 /** Everything that a node can ask of its host. Imperative; released only when the state it saw is durable. */
@@ -76,7 +95,7 @@ export interface BusEvent {
 }
 
 export const BUS_EVENTS = [
-  "peer-down", "peer-up", "peer-blocked",
+  "peer-down", "peer-up", "peer-blocked", "policy-expired",
   "site-suspect", "site-down", "site-live",
   "backoff-sent", "backoff-advised",
   "address-unknown", "envelope-refused", "history-lost", "lineage-changed",
@@ -88,7 +107,7 @@ export type BusEventKind = (typeof BUS_EVENTS)[number];
 /** Why the engine wants to be polled at a time. */
 export type WakeReason =
   | "command-due" | "execution-deadline" | "attempt-budget" | "heartbeat" | "detector" | "dial" | "acknowledge"
-  | "unacknowledged" | "gate";
+  | "unacknowledged" | "gate" | "policy";
 
 export interface Wake {
   readonly at: Due;

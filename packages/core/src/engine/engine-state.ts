@@ -9,6 +9,7 @@ import { BackoffTable } from "../peer/backoff-table.ts";
 import { outcomeOf, recordOutcome, type PeerEvent } from "../peer/outcome.ts";
 import { PeerGovernor } from "../peer/peer-governor.ts";
 import { BRAKE_DEFAULTS } from "../peer/isolation-brake.ts";
+import type { PolicyDecision, PolicyEntry, PolicyScope } from "../peer/peer-policy.ts";
 import { RttTracker } from "../peer/rtt-tracker.ts";
 import type { SiteWatchOptions } from "../peer/site-watch.ts";
 import type { Definitions } from "../flow/definitions.ts";
@@ -25,7 +26,7 @@ import { Journal, SingleRow, type Row } from "./journal.ts";
 import { Peer } from "./peer.ts";
 import { FinishedExecutions } from "./finished-executions.ts";
 import { ROW, SPEC_VERSION } from "./rows.ts";
-import { TimerTable } from "./timer-table.ts";
+import { TimerTable, type TimerSubject } from "./timer-table.ts";
 
 /** What a node is told about itself when it starts. */
 export interface NodeIdentity {
@@ -61,15 +62,22 @@ function encodeNode(state: EngineState): Uint8Array {
   ]);
 }
 
-/** Blocklist and allowlist that an operator set at run time. */
-function encodePolicy({ operatorPolicy: { blocked, allowed }, governor }: EngineState): Uint8Array {
-  return encodeValue([[...blocked].sort(), allowed === null ? null : [...allowed].sort(), governor.failureThreshold]);
+/** What was decided on peers at run time. */
+function encodePolicy({ governor }: EngineState): Uint8Array {
+  const { entries, listed } = governor.policy.capture();
+  const rows = entries.map(({ kind, on, what, until, by, reason, addedAt }) => [kind, on, what, until === "never" ? null : until, by, reason, addedAt]);
+  return encodeValue([rows, listed, governor.failureThreshold]);
 }
 
 /** What the configuration's lists say; they are applied at each start. */
 export interface PolicyLists {
-  readonly block: readonly PeerId[];
-  readonly allow: readonly PeerId[] | null;
+  readonly block: readonly (PeerId | ConfiguredScope)[];
+  /** Null: everybody. */
+  readonly allow: readonly (PeerId | ConfiguredScope)[] | null;
+}
+
+export interface ConfiguredScope extends PolicyScope {
+  readonly reason: string;
 }
 
 /**
@@ -104,7 +112,6 @@ export class EngineState {
   readonly governor: PeerGovernor;
   readonly backoff: BackoffTable;
   readonly tracker: RttTracker;
-  readonly operatorPolicy: { readonly blocked: Set<PeerId>; allowed: Set<PeerId> | null } = { blocked: new Set(), allowed: null };
   readonly counters = new Map<string, number>();
   /** Where this node can be dialled; told in every Hello. */
   ownAddresses: readonly string[] = [];
@@ -126,6 +133,8 @@ export class EngineState {
   readonly #programs = new Map<ProgramHash, ProgramRow>();
   readonly node = new SingleRow(ROW.node, () => encodeNode(this));
   readonly policy = new SingleRow(ROW.policy, () => encodePolicy(this));
+  /** What the timer of the next expiry of a policy entry is about. */
+  readonly policyExpiry: TimerSubject = { timers: undefined };
 
   constructor(given: {
     identity: NodeIdentity; definitions: Definitions; options: EngineOptions; policy: PolicyLists; seed: string;
@@ -289,6 +298,7 @@ export class EngineState {
       this.peers.delete(peer.id);
       this.journal.remove(peer);
       this.timers.clearAll(peer);
+      this.governor.policy.forget(peer.id);
       return true;
     }
     return false;
@@ -301,8 +311,10 @@ export class EngineState {
 
   /** Feeds one outcome to governor and back-off table, and announces the verdict if it changed. */
   recordOutcome(peer: Peer, event: PeerEvent): void {
+    if (!this.governor.checkInbound(peer.id).allow) return; // what is known of a denied peer stands still
+    if (outcomeOf(event) === "failure") peer.lastFailure = { event, at: this.now };
     const health = this.governor.peerHealth(peer.id);
-    const unblemished = (health === undefined || health.consecutiveFailures === 0) && this.backoff.state(peer.id) === undefined;
+    const unblemished = (health === undefined || (health.consecutiveFailures === 0 && !health.down)) && this.backoff.state(peer.id) === undefined;
     const transition = recordOutcome(peer.id, event, this, this.now);
     const healthy = this.backoff.state(peer.id) === undefined && (this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0) === 0;
     if (unblemished && healthy) return; // nothing that must be durable
@@ -325,15 +337,43 @@ export class EngineState {
     this.peersChanged = true;
   }
 
-  /** Deny wins: both sources' blocks count, and a peer must pass both allowlists. */
+  // ── policy ──
+
+  /** Takes over the configuration's lists. Deny wins: both sources' blocks count, and a peer must pass both allowlists. */
   applyPolicy(): void {
-    const { blocked, allowed } = this.operatorPolicy;
     const { block, allow } = this.configuredPolicy;
-    for (const peer of this.governor.capturePolicy().blocklist) this.governor.unblock(peer);
-    for (const peer of [...blocked, ...block]) this.governor.block(peer);
-    const lists = [allowed, allow === null ? null : new Set(allow)].filter((list) => list !== null);
-    const both = lists.length === 0 ? null : [...(lists[0] as Set<PeerId>)].filter((peer) => lists.every((list) => list.has(peer)));
-    this.governor.setAllowlist(both ?? undefined);
+    const entry = (kind: PolicyEntry["kind"], given: PeerId | ConfiguredScope): PolicyEntry => {
+      const { on, what, reason } = typeof given === "string" ? { on: "peer" as const, what: given, reason: "" } : given;
+      return { kind, on, what, until: "never", by: "config", reason, addedAt: 0 };
+    };
+    const entries = [...block.map((one) => entry("deny", one)), ...(allow ?? []).map((one) => entry("allow", one))];
+    this.governor.policy.configure(entries, allow !== null);
+  }
+
+  /** Looks at the addresses at which the peer may be spoken with, wherever they or the policy have changed. */
+  judgeAddresses(peer: Peer): PolicyDecision {
+    const { policy } = this.governor;
+    return policy.hasRules ? policy.judge(peer.id, contactAddresses(peer)) : policy.check(peer.id);
+  }
+
+  /** Policy denies the peer from now on: its failures end, and nothing that was lent to it or measures it goes on. */
+  withdrawFrom(peer: Peer): void {
+    this.timers.clear("detector", peer); // its silence is ours
+    const cooldown = this.backoff.state(peer.id);
+    const streak = this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0;
+    if (streak === 0 && (cooldown === undefined || cooldown.attempts === 0)) return;
+    this.governor.endStreak(peer.id);
+    // A cooldown under way runs its time, and the next failure is a first one.
+    if (cooldown !== undefined) this.backoff.restoreState(peer.id, { ...cooldown, attempts: 0, failedAt: 0 });
+    this.touchPeer(peer);
+  }
+
+  /** Policy does not deny the peer: what was left of a cooldown that has ended meanwhile goes. */
+  readmit(peer: Peer): void {
+    const cooldown = this.backoff.state(peer.id);
+    if (cooldown === undefined || cooldown.attempts > 0 || this.backoff.retryAt(peer.id) > this.now) return;
+    this.backoff.recordSuccess(peer.id, this.now);
+    this.touchPeer(peer);
   }
 }
 
@@ -347,4 +387,13 @@ function watchOptions(options: EngineOptions): Partial<SiteWatchOptions> {
     },
     brake: { ...BRAKE_DEFAULTS, holdNs: isolationHoldNs },
   };
+}
+
+/**
+ * Where a peer may be spoken with: on its link; otherwise at any of its addresses, of which one that policy allows is
+ * enough; and if it has none, because only it dials, where it was last.
+ */
+export function contactAddresses({ link, addresses, lastRemote }: Peer): readonly (string | undefined)[] {
+  if (link !== null) return [link.remote, ...addresses];
+  return addresses.length > 0 ? addresses : lastRemote === null ? [] : [lastRemote];
 }

@@ -4,8 +4,9 @@ import { checkValue, encodeValue } from "../base/value-codec.ts";
 import { utf8Length } from "../base/utf8.ts";
 import { elapsedNs, NS_PER_S } from "../base/time.ts";
 import type { Value } from "../base/value.ts";
-import type { ExecutionId } from "../base/ids.ts";
+import type { ExecutionId, PeerId } from "../base/ids.ts";
 import type { Failure } from "../flow/definitions.ts";
+import { policyScopeText } from "../peer/peer-policy.ts";
 import { HELLO_BYTES_MAX, INGRESS_CAPACITY, NAME_BYTES_MAX, OPERATIONS_PER_TURN } from "../wire/limits.ts";
 import type { Envelope, Message, SealedBody } from "../wire/message.ts";
 import { decodeMessage } from "../wire/message-codec.ts";
@@ -14,8 +15,9 @@ import { EngineState } from "./engine-state.ts";
 import type { Command } from "./command.ts";
 import type { Execution } from "./execution.ts";
 import { Executor, inputOf, inputOfExecution } from "./executor.ts";
-import { PeerLinks } from "./peer-links.ts";
+import { isInvolved, PeerLinks } from "./peer-links.ts";
 import type { Peer, PeerLink } from "./peer.ts";
+import { changePolicy } from "./policy-change.ts";
 import { validateGiven } from "./port-values.ts";
 import { Requests } from "./requests.ts";
 import { restoreRows, type RestoreReport } from "./restore.ts";
@@ -124,6 +126,7 @@ export class Engine {
     state.wallMs = wallMs;
     state.turn++;
     this.#recognisePause();
+    if (this.#expirePolicy()) this.enforcePolicy();
     if (this.#ingress.length >= HIGH_WATER) this.#sendNotices();
     this.#drainIngress();
     this.#fireTimers();
@@ -219,7 +222,7 @@ export class Engine {
     const { state } = this;
     switch (event.kind) {
       case "frame-received": return this.#takeFrame(event.link, event.body);
-      case "link-opened": return this.#links.handleLinkOpened(event.link, event.peer, event.dialled);
+      case "link-opened": return this.#links.handleLinkOpened(event.link, event.peer, event.dialled, event.remote);
       case "link-closed": return this.#links.handleLinkClosed(event.link, event.reason, event.blamesPeer);
       case "dial-failed": return this.#links.handleDialFailed(event.peer, event.reason);
       case "host-completed": return this.#executor.handleHostCompleted(event.command, event.value);
@@ -370,26 +373,41 @@ export class Engine {
 
   #changePolicy({ change, tag }: Extract<EngineEvent, { kind: "policy-changed" }>): void {
     const { state } = this;
-    const { operatorPolicy } = state;
-    switch (change.action) {
-      case "block": operatorPolicy.blocked.add(change.peer); break;
-      case "unblock": operatorPolicy.blocked.delete(change.peer); break;
-      case "allow-only": operatorPolicy.allowed = change.peers === null ? null : new Set(change.peers); break;
-    }
+    const refused = changePolicy(state.governor.policy, change, state.now);
+    if (refused !== undefined) return this.#answer(tag, refused);
     state.journal.touch(state.policy);
-    state.applyPolicy();
     this.enforcePolicy();
     this.#answer(tag, { ok: true, execution: null });
   }
 
-  /** Cuts off every peer that policy denies, and dials those that it admits again. */
+  /** What was decided for a time ends at its instant, before anything else of the turn is judged. True if something ended. */
+  #expirePolicy(): boolean {
+    const { state } = this;
+    const expired = state.governor.policy.expire(state.now);
+    if (expired.length === 0) return false;
+    state.journal.touch(state.policy);
+    for (const entry of expired) {
+      const peer = entry.on === "peer" ? (entry.what as PeerId) : null;
+      state.publish("policy-expired", peer, { kind: entry.kind, scope: policyScopeText(entry), by: entry.by, reason: entry.reason });
+    }
+    return true;
+  }
+
+  /** Cuts off every peer that policy denies, dials those that it admits again, and wakes when the next entry expires. */
   enforcePolicy(): void {
     const { state } = this;
+    const { policy } = state.governor;
+    if (policy.nextExpiry === "never") state.timers.clear("policy", state.policyExpiry);
+    else state.timers.set("policy", state.policyExpiry, policy.nextExpiry);
     for (const peer of state.peers.values()) {
-      const denied = !state.governor.checkInbound(peer.id).allow;
-      const involved = peer.link !== null || peer.session.outbox.length > 0 || peer.inFlight > 0 || peer.session.mark > 0;
-      if (denied && involved) this.#links.cutOff(peer);
-      else if (!denied) this.#links.dialIfNeeded(peer);
+      if (!state.judgeAddresses(peer).allow) {
+        if (isInvolved(peer)) this.#links.cutOff(peer);
+        else state.withdrawFrom(peer);
+        continue;
+      }
+      state.readmit(peer);
+      if (peer.link !== null && !policy.checkAddress(peer.id, peer.link.remote).allow) this.#links.dropDeniedLink(peer);
+      this.#links.dialIfNeeded(peer);
     }
     state.peersChanged = true;
   }
@@ -405,6 +423,7 @@ export class Engine {
     const learned = peer.addresses.splice(0);
     for (const address of [...event.addresses, ...learned]) peer.learnAddress(address);
     state.touchPeer(peer);
+    state.judgeAddresses(peer);
     state.peersChanged = true;
     this.#links.dialIfNeeded(peer);
   }
@@ -427,6 +446,7 @@ export class Engine {
       case "dial": return this.#links.handleDialTimer(subject as Peer);
       case "acknowledge": return this.#links.handleAcknowledgeTimer(subject as Peer);
       case "unacknowledged": return this.#links.handleUnacknowledgedTimer(subject as Peer);
+      case "policy": return; // it woke us: entries expire before anything is taken in
       default: return unreachable(reason);
     }
   }

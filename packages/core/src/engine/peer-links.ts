@@ -61,14 +61,17 @@ export class PeerLinks {
 
   // ── links come and go ──
 
-  handleLinkOpened(link: LinkId, id: PeerId, dialled: boolean): void {
+  handleLinkOpened(link: LinkId, id: PeerId, dialled: boolean, remote?: string): void {
     const state = this.#state;
     const known = state.peers.get(id);
     if (dialled && known !== undefined) known.dialing = false;
-    const decision = state.governor.checkInbound(id);
+    if (known !== undefined && known.link === null) known.lastRemote = remote ?? null;
+    const decision = state.governor.policy.checkAddress(id, remote);
     if (!decision.allow) {
       state.publish("peer-blocked", id, { direction: "in", reason: decision.reason });
-      return this.#farewell(link, "denied");
+      this.#farewell(link, "denied");
+      if (known !== undefined && known.link === null) this.#handleDeniedLink(known);
+      return;
     }
     if (known === undefined && state.peersFull) {
       state.count("peers-refused");
@@ -81,9 +84,11 @@ export class PeerLinks {
     }
     const { now } = state;
     peer.link = {
-      id: link, dialled, openedAt: state.awake, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
+      id: link, dialled, remote, openedAt: state.awake, sendReady: false, receiveReady: false, incarnation: 0, lastSentAt: now, lastReceivedAt: now,
       beat: 0, beatsSentAt: new Map(), acknowledge: "none", resentTurn: 0,
     };
+    peer.lastRemote = remote ?? null;
+    state.judgeAddresses(peer);
     state.links.set(link, peer);
     peer.references.add("link");
     state.timers.clear("dial", peer);
@@ -126,8 +131,7 @@ export class PeerLinks {
     if (retryAt > state.now || peer.historyLost) {
       return state.timers.set("dial", peer, peer.historyLost ? state.now + patience : retryAt);
     }
-    peer.dialing = true;
-    state.emit({ kind: "dial", peer: peer.id, addresses: [...peer.addresses] });
+    this.#dial(peer);
   }
 
   handleDialTimer(peer: Peer): void {
@@ -136,8 +140,30 @@ export class PeerLinks {
     if (peer.link !== null || peer.dialing) return;
     // Due: the cap on redials may fire before the cooldown of new requests is over.
     if (state.draining || !state.governor.checkInbound(peer.id).allow) return;
+    this.#dial(peer);
+  }
+
+  /** At those of its addresses that policy allows. */
+  #dial(peer: Peer): void {
+    const { governor: { policy } } = this.#state;
+    const addresses = policy.hasRules ? peer.addresses.filter((address) => policy.checkAddress(peer.id, address).allow) : [...peer.addresses];
+    if (addresses.length === 0) return;
     peer.dialing = true;
-    state.emit({ kind: "dial", peer: peer.id, addresses: [...peer.addresses] });
+    this.#state.emit({ kind: "dial", peer: peer.id, addresses });
+  }
+
+  /** Policy does not let the peer in from where it is now. Without another way to it, it is denied altogether. */
+  #handleDeniedLink(peer: Peer): void {
+    const state = this.#state;
+    if (!state.governor.policy.hasRules) return;
+    if (state.judgeAddresses(peer).allow) return this.dialIfNeeded(peer, state.now + state.options.redialMaxNs);
+    if (isInvolved(peer)) this.cutOff(peer);
+  }
+
+  /** Ends a link whose address policy now denies; the peer may be spoken with elsewhere. */
+  dropDeniedLink(peer: Peer): void {
+    this.#state.publish("link-down", peer.id, { name: peer.name, reason: "policy denies its address" });
+    this.#dropLink(peer, "denied");
   }
 
   /** Ends session and link of a peer that policy now denies. */
@@ -146,6 +172,7 @@ export class PeerLinks {
     state.publish("peer-blocked", peer.id, { name: peer.name, direction: "both" });
     this.#dropLink(peer, "denied");
     state.timers.clear("dial", peer);
+    state.withdrawFrom(peer);
     this.#listener.streamLost(peer, peer.session.end(state.journal), "the peer was blocked");
     state.touchPeer(peer);
   }
@@ -192,6 +219,7 @@ export class PeerLinks {
     link.incarnation = hello.incarnation;
     link.receiveReady = peer.session.peerLineage === hello.lineage && peer.session.peerEpoch === hello.epoch;
     for (const address of hello.addresses.slice(0, ADDRESSES_MAX)) if (peer.learnAddress(address)) state.touchPeer(peer);
+    state.judgeAddresses(peer);
     if (verdict.kind === "behind") return;
     const first = !link.sendReady;
     if (verdict.kind === "restarted") {
@@ -522,9 +550,15 @@ export class PeerLinks {
 
   #forgetLink(peer: Peer): void {
     peer.link = null;
+    this.#state.judgeAddresses(peer);
     peer.references.delete("link");
     this.#owing.delete(peer);
     this.#windowLow.delete(peer);
     for (const reason of ["heartbeat", "acknowledge", "unacknowledged"] as const) this.#state.timers.clear(reason, peer);
   }
+}
+
+/** Is there anything between us that a block has to end? */
+export function isInvolved({ link, session, inFlight }: Peer): boolean {
+  return link !== null || session.outbox.length > 0 || inFlight > 0 || session.mark > 0;
 }

@@ -2,6 +2,7 @@ import { encodeValue } from "../base/value-codec.ts";
 import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
 import type { BackoffState } from "../peer/backoff-table.ts";
+import type { PeerEvent } from "../peer/outcome.ts";
 import type { PeerHealth } from "../peer/peer-governor.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
@@ -16,6 +17,8 @@ import type { LinkId } from "./engine-events.ts";
 export interface PeerLink {
   readonly id: LinkId;
   readonly dialled: boolean;
+  /** The other end's multiaddr, where the host knows it. */
+  readonly remote: string | undefined;
   /** Awake time. */
   readonly openedAt: number;
   /** The peer's Hello has agreed with our memory: envelopes may go out. */
@@ -70,6 +73,8 @@ export class Peer implements Row, TimerSubject {
   readonly session: Session;
   link: PeerLink | null = null;
   dialing = false;
+  /** From where its last link came, whether policy let it in or not; not stored. */
+  lastRemote: string | null = null;
   /** The two streams contradict each other: no session until an operator decides. */
   historyLost = false;
   /** Requests that wait for room in the peer's window. */
@@ -79,6 +84,8 @@ export class Peer implements Row, TimerSubject {
   /** The detector's verdict last announced. */
   siteVerdict: SiteVerdict = "live";
   readonly counts: PeerCounts = { calls: 0, replies: 0, failures: 0, downs: 0, refusedEnvelopes: 0, redelivered: 0 };
+  /** What its last failure was, and when; for people, not stored. */
+  lastFailure: { readonly event: PeerEvent; readonly at: number } | null = null;
   /** Round trips and counts: stored when a record is due anyway. */
   readonly soft: SoftRow;
   /** When the last back-off notice went to it. */

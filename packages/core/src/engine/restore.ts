@@ -4,6 +4,7 @@ import { decodeValue } from "../base/value-codec.ts";
 import type { CommandId, ExecutionId, PeerId, ProgramHash } from "../base/ids.ts";
 import { programHash } from "../flow/program-hash.ts";
 import { LinkedProgram, missingDefinitions } from "../flow/program-link.ts";
+import type { PolicyEntry } from "../peer/peer-policy.ts";
 import { validateProgram } from "../flow/validate-program.ts";
 import type { Program } from "../flow/program.ts";
 import { Command } from "./command.ts";
@@ -132,13 +133,16 @@ export function restoreRows(state: EngineState, rows: readonly Encoded[]): Resto
 function restorePolicy(state: EngineState, bytes: Uint8Array | undefined): void {
   if (bytes === undefined) return;
   const reader = RowReader.of(ROW.policy, bytes);
-  for (const peer of reader.texts()) state.operatorPolicy.blocked.add(peer as PeerId);
-  const allowed = reader.nullOr(() => reader.texts());
-  state.operatorPolicy.allowed = allowed === null ? null : new Set(allowed as PeerId[]);
+  const entries = reader.lists().map((entry) => {
+    const [kind, on, what] = [entry.text(), entry.text(), entry.text()];
+    const read = { kind, on, what, until: entry.nullOr(() => entry.whole()) ?? "never", by: entry.text(), reason: entry.text(), addedAt: entry.whole() };
+    entry.end();
+    return read as PolicyEntry;
+  });
+  state.governor.policy.restore({ entries, listed: reader.flag() });
   state.governor.setFailureThreshold(reader.whole());
   reader.end();
   state.policy.persisted = true;
-  state.applyPolicy();
 }
 
 function restorePeers(state: EngineState, peers: readonly Encoded[], sessions: readonly Encoded[], outbox: readonly Encoded[]): void {

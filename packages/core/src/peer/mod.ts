@@ -26,6 +26,10 @@ export type {
   PeerHealth,
   PolicyDecision,
 } from "./peer-governor.ts";
+export { addressParts, addressRangeText, isInRange, parseAddressRange } from "./address-range.ts";
+export type { AddressParts, AddressRange, IpAddress } from "./address-range.ts";
+export { PeerPolicy, POLICY_DEFAULTS, POLICY_REASON_BYTES_MAX, isPolicyReason, parsePolicyScope, policyScopeText } from "./peer-policy.ts";
+export type { PolicyData, PolicyEntry, PolicyExplanation, PolicyKind, PolicyOptions, PolicyScope, PolicySource } from "./peer-policy.ts";
 export { PRODUCT_DETECTOR, PhiAccrualDetector, REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
 export type { DetectorOptions } from "./phi-accrual-detector.ts";
 export { RttEma } from "./rtt-ema.ts";

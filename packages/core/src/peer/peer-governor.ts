@@ -4,6 +4,8 @@ import type { PeerId } from "../base/ids.ts";
 import { NS_MAX } from "../base/time.ts";
 import type { BackoffTable } from "./backoff-table.ts";
 import { MAX_ENTRIES, makeRoom } from "./make-room.ts";
+import { ALLOW, PeerPolicy } from "./peer-policy.ts";
+import type { PolicyDecision, PolicyEntry } from "./peer-policy.ts";
 import { UINT32_MAX, isQuantity, readList, readObject, readQuantity, readText, wholeOption } from "./quantity.ts";
 
 export interface GovernorOptions<K extends string = PeerId> {
@@ -28,7 +30,7 @@ export const PRODUCT_GOVERNOR: GovernorOptions<string> = {
 /** The behaviour that the vectors record (spec/peers.md §2). */
 export const REFERENCE_GOVERNOR: GovernorOptions<string> = { ...PRODUCT_GOVERNOR, oneStepPerInstant: false };
 
-export type PolicyDecision = Readonly<{ allow: true } | { allow: false; reason: "blocklisted" | "not-allowlisted" }>;
+export type { PolicyDecision } from "./peer-policy.ts";
 /** `retryAt`: the instant from which the peer may be tried. */
 export type OutboundDecision = PolicyDecision | Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
 export type HealthTransition = "none" | "went-down" | "came-up";
@@ -40,7 +42,10 @@ export interface PeerHealth {
   readonly down: boolean;
 }
 
-/** What an operator decided. Plain data; an `allowlist` of null is open, an empty one admits nobody. */
+/**
+ * What was decided at run time on ids alone. Plain data; an `allowlist` of null is open, an empty one admits nobody. Entries
+ * with an expiry, a reason or an address range are in `PeerPolicy.capture`.
+ */
 export interface GovernorPolicy<K extends string = PeerId> {
   readonly blocklist: readonly K[];
   readonly allowlist: readonly K[] | null;
@@ -49,9 +54,8 @@ export interface GovernorPolicy<K extends string = PeerId> {
 
 type Health = { -readonly [Field in keyof PeerHealth]: PeerHealth[Field] };
 
-const ALLOW: PolicyDecision = Object.freeze({ allow: true });
-const BLOCKLISTED: PolicyDecision = Object.freeze({ allow: false, reason: "blocklisted" });
-const NOT_ALLOWLISTED: PolicyDecision = Object.freeze({ allow: false, reason: "not-allowlisted" });
+/** The entry that a call without further words makes. */
+const PLAIN = { on: "peer", until: "never", by: "api", reason: "", addedAt: 0 } as const satisfies Partial<PolicyEntry>;
 
 /**
  * PeerGovernor says whether we may talk to a peer at all, and whether it is up.
@@ -66,9 +70,9 @@ const NOT_ALLOWLISTED: PolicyDecision = Object.freeze({ allow: false, reason: "n
  */
 export class PeerGovernor<K extends string = PeerId> {
   readonly #options: GovernorOptions<K>;
+  /** Who is denied and admitted, with expiry, reason and address ranges. */
+  readonly policy = new PeerPolicy<K>();
   readonly #health = new Map<K, Health>();
-  #blocklist = new Set<K>();
-  #allowlist: Set<K> | undefined;
   #failureThreshold: number;
 
   constructor(given: Partial<GovernorOptions<K>> = {}) {
@@ -88,9 +92,7 @@ export class PeerGovernor<K extends string = PeerId> {
 
   /** Policy alone, in both directions' terms; health and cooldown do not matter inbound. */
   checkInbound(peer: K): PolicyDecision {
-    if (this.#blocklist.has(peer)) return BLOCKLISTED; // G1
-    if (this.#allowlist !== undefined && !this.#allowlist.has(peer)) return NOT_ALLOWLISTED;
-    return ALLOW;
+    return this.policy.check(peer); // G1
   }
 
   checkOutbound(peer: K, backoff: BackoffTable<K>, now: number): OutboundDecision {
@@ -100,17 +102,19 @@ export class PeerGovernor<K extends string = PeerId> {
     return now >= retryAt ? ALLOW : { allow: false, reason: "cooldown", retryAt };
   }
 
+  /** For good. Throws FULL at the policy's bound. */
   block(peer: K): void {
-    this.#blocklist.add(peer);
+    if (this.policy.add({ ...PLAIN, kind: "deny", what: peer }) === "full") throw new RuntimeError("FULL", { table: "policy" });
   }
 
   unblock(peer: K): void {
-    this.#blocklist.delete(peer);
+    this.policy.remove("deny", { on: "peer", what: peer });
   }
 
-  /** Admits only these peers; without a list, everybody. */
+  /** Admits only these peers; without a list, everybody. Throws FULL at the policy's bound. */
   setAllowlist(peers: Iterable<K> | undefined): void {
-    this.#allowlist = peers && new Set(peers);
+    const entries = peers && Array.from(peers, (peer): PolicyEntry => ({ ...PLAIN, kind: "allow", what: peer }));
+    if (this.policy.allowOnly(entries) === "full") throw new RuntimeError("FULL", { table: "policy" });
   }
 
   /** Marks nobody down until that peer's next failure. */
@@ -147,6 +151,12 @@ export class PeerGovernor<K extends string = PeerId> {
     return health && { ...health };
   }
 
+  /** Failures before now and after it are not in a row. What was announced stands: a down peer stays down until a success. */
+  endStreak(peer: K): void {
+    const health = this.#health.get(peer);
+    if (health !== undefined) health.consecutiveFailures = 0;
+  }
+
   isDown(peer: K): boolean {
     return this.#health.get(peer)?.down === true;
   }
@@ -164,24 +174,20 @@ export class PeerGovernor<K extends string = PeerId> {
   }
 
   capturePolicy(): GovernorPolicy<K> {
-    return {
-      blocklist: [...this.#blocklist],
-      allowlist: this.#allowlist === undefined ? null : [...this.#allowlist],
-      failureThreshold: this.#failureThreshold,
-    };
+    const { entries, listed } = this.policy.capture();
+    const peers = (kind: PolicyEntry["kind"]): K[] => entries.filter((entry) => entry.kind === kind && entry.on === "peer").map(({ what }) => what as K);
+    return { blocklist: peers("deny"), allowlist: listed ? peers("allow") : null, failureThreshold: this.#failureThreshold };
   }
 
-  /** Replaces the whole policy, and leaves health as it is. Throws SNAPSHOT_INVALID. */
+  /** Replaces all that was decided at run time, and leaves health as it is. Throws SNAPSHOT_INVALID. */
   restorePolicy(policy: GovernorPolicy<K>): void {
     const { blocklist, allowlist, failureThreshold } = readObject("policy", policy);
-    const peers = (field: string, list: readonly K[]) =>
-      new Set(readList("policy", field, list).map((peer) => readText<K>("policy", field, peer)));
-    const blocked = peers("blocklist", blocklist);
-    const allowed = allowlist === null ? undefined : peers("allowlist", allowlist);
+    const entries = (kind: PolicyEntry["kind"], field: string, list: readonly K[]): PolicyEntry[] =>
+      readList("policy", field, list).map((peer) => ({ ...PLAIN, kind, what: readText("policy", field, peer) }));
+    const read = [...entries("deny", "blocklist", blocklist), ...(allowlist === null ? [] : entries("allow", "allowlist", allowlist))];
     const threshold = readQuantity("policy", "failureThreshold", failureThreshold, UINT32_MAX);
     if (threshold === 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "policy", field: "failureThreshold" });
-    this.#blocklist = blocked;
-    this.#allowlist = allowed;
+    this.policy.restore({ entries: read, listed: allowlist !== null });
     this.#failureThreshold = threshold;
   }
 

@@ -21,7 +21,7 @@ const NAMES: { readonly [part: string]: readonly [fields: readonly string[], bod
   bus: [[], ["events", "subscriptions"]],
   counters: [["metric", "count"], null],
   "address book": [["peer", "addresses", "references"], null],
-  "policy and health policy": [["is"], ["blocked", "allowed", "failureThreshold"]],
+  "policy and health policy": [["is"], ["entries", "listed", "failureThreshold"]],
   "policy and health peer": [["is", "peer", "announced", "health"], null],
   "backoff table": [["peer", "cooldown"], null],
   "round trips peer": [["of", "peer"], ["counts", "sites"]],

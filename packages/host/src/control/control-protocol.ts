@@ -1,6 +1,6 @@
 import { RuntimeError } from "@holdfast/core";
 import type { Failure, Value } from "@holdfast/core";
-import type { ExecutionDetails, ExecutionSummary, NodeStatus, PeerReport } from "../node-api.ts";
+import type { ExecutionDetails, ExecutionSummary, ExplainedPeer, NodeStatus, PeerReport, PolicyReport } from "../node-api.ts";
 
 /**
  * What is spoken on a node's control connection: lines of JSON, `{id, method, params}` one way, `{id, result}` or
@@ -26,9 +26,14 @@ export interface ControlMethods {
   readonly snapshot: { readonly params: {}; readonly result: { readonly bytes: number } };
   /** A piece of it, of at most `SNAPSHOT_PIECE_BYTES`. */
   readonly "snapshot-piece": { readonly params: { readonly at: number }; readonly result: Uint8Array };
-  readonly block: { readonly params: { readonly peer: string }; readonly result: null };
+  readonly "explain-peer": { readonly params: { readonly peer: string }; readonly result: ExplainedPeer };
+  readonly policy: { readonly params: {}; readonly result: PolicyReport };
+  /** Changes of policy are made by an operator. */
+  readonly block: { readonly params: { readonly peer: string } & PolicyParams; readonly result: null };
   readonly unblock: { readonly params: { readonly peer: string }; readonly result: null };
-  readonly "allow-only": { readonly params: { readonly peers: readonly string[] | null }; readonly result: null };
+  readonly "allow-only": { readonly params: { readonly peers: readonly string[] | null } & PolicyParams; readonly result: null };
+  readonly allow: { readonly params: { readonly peer: string } & PolicyParams; readonly result: null };
+  readonly disallow: { readonly params: { readonly peer: string }; readonly result: null };
 }
 
 export type ControlMethod = keyof ControlMethods;
@@ -41,6 +46,11 @@ export interface StartParams {
   readonly input: Value;
   readonly id?: string;
   readonly deadlineMs?: number;
+}
+
+export interface PolicyParams {
+  readonly forMs?: number;
+  readonly reason?: string;
 }
 
 export interface CellsRangeParams {

@@ -106,9 +106,13 @@ class Connection {
       if (this.#snapshot === undefined) throw new RuntimeError("NOT_FOUND", { what: "a snapshot taken on this connection" });
       return this.#snapshot.subarray(at, at + SNAPSHOT_PIECE_BYTES);
     },
-    block: ({ peer }) => nothing(this.#node.block(peer)),
+    "explain-peer": ({ peer }) => this.#node.explainPeer(peer),
+    policy: () => this.#node.policy(),
+    block: ({ peer, ...terms }) => nothing(this.#node.block(peer, { ...terms, by: "operator" })),
     unblock: ({ peer }) => nothing(this.#node.unblock(peer)),
-    "allow-only": ({ peers }) => nothing(this.#node.allowOnly(peers)),
+    "allow-only": ({ peers, ...terms }) => nothing(this.#node.allowOnly(peers, { ...terms, by: "operator" })),
+    allow: ({ peer, ...terms }) => nothing(this.#node.allow(peer, { ...terms, by: "operator" })),
+    disallow: ({ peer }) => nothing(this.#node.disallow(peer)),
   };
 }
 

@@ -8,7 +8,7 @@ export interface Link {
   readonly peer: PeerId;
   /** Did we dial, or were we dialled? */
   readonly dialled: boolean;
-  /** The other end's address, for logs. */
+  /** The other end's multiaddr: for a name, that of the address which answered. Policy looks at it. */
   readonly remote: string;
   /** Bytes given to `send` that the operating system has not taken yet. */
   readonly buffered: number;
@@ -38,11 +38,17 @@ export interface LinkHandlers {
 export interface Transport {
   /** Can this transport use that multiaddr? */
   handles(address: string): boolean;
-  /** Throws ADDRESS_IN_USE, ADDRESS_INVALID. `admit` decides on an authenticated peer before any payload is read. */
-  listen(address: string, admit: (peer: PeerId) => boolean, onLink: (link: Link) => void): Promise<Listener>;
-  /** Rejects if nobody answers, or if the one that answers is not `peer`. */
-  dial(address: string, peer: PeerId, signal: AbortSignal): Promise<Link>;
+  /**
+   * Throws ADDRESS_IN_USE, ADDRESS_INVALID. `admit` decides on an authenticated peer at the multiaddr `remote` before any
+   * payload is read; `admitAddress` before anybody is listened to at all.
+   */
+  listen(address: string, admit: Admit, onLink: (link: Link) => void, admitAddress?: AdmitAddress): Promise<Listener>;
+  /** Rejects if nobody answers, or if the one that answers is not `peer`. Of the addresses that a name has, only those admitted are tried. */
+  dial(address: string, peer: PeerId, signal: AbortSignal, admitAddress?: AdmitAddress): Promise<Link>;
 }
+
+export type Admit = (peer: PeerId, remote: string) => boolean;
+export type AdmitAddress = (remote: string) => boolean;
 
 export interface Listener {
   /** The actual address, its port filled in. */

@@ -1,11 +1,11 @@
 import { duplexPair } from "node:stream";
 import { type PeerId, RuntimeError } from "@holdfast/core";
-import type { Link, Listener, Transport } from "./link.ts";
+import type { Admit, Link, Listener, Transport } from "./link.ts";
 import { StreamLink } from "./stream-link.ts";
 
 interface Listening {
   readonly peer: PeerId;
-  readonly admit: (peer: PeerId) => boolean;
+  readonly admit: Admit;
   readonly onLink: (link: Link) => void;
 }
 
@@ -43,7 +43,7 @@ export function memoryTransport(network: MemoryNetwork, self: PeerId): Transport
       here.once("close", () => there.destroy());
       there.once("close", () => here.destroy());
       const accepted = new StreamLink(there, { peer: self, dialled: false, remote: address });
-      if (listening.admit(self)) listening.onLink(accepted);
+      if (listening.admit(self, address)) listening.onLink(accepted);
       else accepted.destroy();
       return new StreamLink(here, { peer: expected, dialled: true, remote: address });
     },

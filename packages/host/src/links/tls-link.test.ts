@@ -34,6 +34,26 @@ test("tls link: a client without a certificate, or that speaks no TLS, is droppe
   await listening.close();
 });
 
+test("tls link: nobody is heard from an address that is not admitted, whoever it is", async () => {
+  const remotes: string[] = [];
+  const admitAddress = (remote: string) => remotes.push(remote) < 0;
+  const listening = await pair.listener.listen("/ip4/127.0.0.1/tcp/0", () => assert.fail("an address comes first"), () => assert.fail("a link"), admitAddress);
+  await assert.rejects(pair.dialler.dial(listening.address, bob.peerId, AbortSignal.timeout(5000)));
+  assert.match(remotes.join(), /^\/ip4\/127\.0\.0\.1\/tcp\/\d+$/);
+  await listening.close();
+});
+
+test("tls link: of the addresses of a name only those admitted are dialled, and the link says which answered", async () => {
+  const listening = await listen();
+  const name = `/dns4/localhost/tcp/${portOf(listening.address)}`;
+  const dial = (admit: (remote: string) => boolean) => pair.dialler.dial(name, bob.peerId, AbortSignal.timeout(5000), admit);
+  const link = await dial((remote) => remote === listening.address);
+  assert.equal(link.remote, listening.address);
+  link.destroy();
+  await assert.rejects(dial(() => false), /policy denies every address of localhost/);
+  await listening.close();
+});
+
 test("tls link: TLS 1.2 is refused", async () => {
   const listening = await listen(() => assert.fail("a link"));
   const socket = connectTls({

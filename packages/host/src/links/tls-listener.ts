@@ -1,7 +1,7 @@
 import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type PeerId, RuntimeError } from "@holdfast/core";
-import type { Link } from "./link.ts";
+import { RuntimeError } from "@holdfast/core";
+import type { Admit, AdmitAddress, Link } from "./link.ts";
 import { StreamLink } from "./stream-link.ts";
 import { acceptTls } from "./tls-handshake.ts";
 
@@ -12,7 +12,8 @@ export interface TlsListenerOptions {
   /** As given, for errors. */
   readonly address: string;
   readonly context: SecureContext;
-  readonly admit: (peer: PeerId) => boolean;
+  readonly admit: Admit;
+  readonly admitAddress: AdmitAddress | undefined;
   readonly onLink: (link: Link) => void;
   readonly remoteOf: (socket: Socket) => string;
 }
@@ -53,16 +54,17 @@ export class TlsListener {
 
   async #accept(raw: Socket): Promise<void> {
     raw.on("error", () => raw.destroy());
-    if (this.#unauthenticated.size >= UNAUTHENTICATED_MAX) return void raw.destroy();
-    this.#unauthenticated.add(raw);
-    const { admit, onLink, remoteOf, context } = this.#options;
+    const { admit, admitAddress, onLink, remoteOf, context } = this.#options;
     const remote = remoteOf(raw);
+    const isWelcome = admitAddress === undefined || admitAddress(remote);
+    if (!isWelcome || this.#unauthenticated.size >= UNAUTHENTICATED_MAX) return void raw.destroy();
+    this.#unauthenticated.add(raw);
     const authenticated = await acceptTls(raw, context).catch(() => undefined); // a stranger's failure is no news
     this.#unauthenticated.delete(raw);
     if (authenticated === undefined) return;
     const { socket, peer } = authenticated;
     const link = new StreamLink(socket, { peer, dialled: false, remote });
-    if (this.#server.listening && admit(peer)) onLink(link);
+    if (this.#server.listening && admit(peer, remote)) onLink(link);
     else link.destroy();
   }
 }

@@ -21,7 +21,7 @@ export function unixTransport(identity: Identity): Transport {
   return {
     handles: (address) => address.startsWith("/unix/"),
 
-    async listen(address, admit, onLink): Promise<Listener> {
+    async listen(address, admit, onLink, admitAddress): Promise<Listener> {
       const path = parseUnixAddress(address);
       try {
         ensurePrivateDirectory(dirname(path));
@@ -29,7 +29,7 @@ export function unixTransport(identity: Identity): Transport {
         throw new RuntimeError("ADDRESS_INVALID", { address, reason: (error as Error).message }, { cause: error });
       }
       await removeStale(path);
-      const listener = await TlsListener.listen({ path }, { address, context, admit, onLink, remoteOf: () => address });
+      const listener = await TlsListener.listen({ path }, { address, context, admit, admitAddress, onLink, remoteOf: () => address });
       chmodSync(path, 0o600);
       return { address, close: () => listener.close() };
     },

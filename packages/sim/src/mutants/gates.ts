@@ -8,7 +8,18 @@ function openInCooldown({ engine: { state: { governor } } }: Process): void {
 }
 
 function ignorePolicy({ engine: { state: { governor } } }: Process): void {
-  governor.checkInbound = () => ({ allow: true });
+  const { policy } = governor;
+  governor.checkInbound = policy.check = policy.checkAddress = policy.judge = () => ({ allow: true });
+}
+
+function ignoreAddresses({ engine: { state: { governor: { policy } } } }: Process): void {
+  policy.checkAddress = policy.judge = (peer) => policy.check(peer);
+}
+
+function forgetAtExpiry({ engine: { state: { governor: { policy } } } }: Process): void {
+  const expire = policy.expire.bind(policy);
+  // All at once, as soon as anything has a time of its own.
+  policy.expire = () => (policy.nextExpiry === "never" ? [] : expire(Infinity));
 }
 
 const compiled = new WeakMap<Definitions, Definitions>();
@@ -48,6 +59,8 @@ function idOf(name: string): PeerId {
 export const GATES: readonly Mutant[] = [
   { name: "cooldown-ignored", does: "the gate lets requests through to a peer in cooldown", flaws: { patch: openInCooldown } },
   { name: "policy-ignored", does: "a peer that policy denies is spoken with", flaws: { patch: ignorePolicy } },
+  { name: "range-ignored", does: "a peer at an address that policy denies is spoken with", flaws: { patch: ignoreAddresses } },
+  { name: "block-ends-early", does: "a block that was made for a time ends before it", flaws: { patch: forgetAtExpiry } },
   {
     name: "gate-bypassed", does: "the compiler puts no gate before calls to a peer that a flow names",
     flaws: { definitions: compileWithoutGates }, course: runIntoCooldown, // a seed would restart over such a program, which is refused

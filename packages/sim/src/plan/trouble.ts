@@ -32,8 +32,14 @@ export type Trouble = { readonly atNs: number } & (
   | { readonly kind: "bit-flip"; readonly machine: number; readonly kills: boolean }
   /** The machine goes on with newer programs: asked to stop before, or not. */
   | { readonly kind: "upgrade"; readonly machine: number; readonly stops: boolean }
-  /** The operator, or the configuration at the next start, keeps peers out, or lets in only them; they are counted on from the machine. */
-  | { readonly kind: "policy"; readonly machine: number; readonly source: "operator" | "configuration"; readonly list: "block" | "allow"; readonly peers: readonly number[]; readonly forNs: number }
+  /**
+   * The operator, or the configuration at the next start, keeps peers out, or lets in only them; they are counted on from the machine.
+   * `byRange`: by the range that their address is; `expires`: the operator's block ends by itself, and is not taken back.
+   */
+  | {
+      readonly kind: "policy"; readonly machine: number; readonly source: "operator" | "configuration"; readonly list: "block" | "allow"; readonly peers: readonly number[];
+      readonly forNs: number; readonly byRange: boolean; readonly expires: boolean;
+    }
   | { readonly kind: "snapshot"; readonly machine: number }
   /** The machine is stopped, and started again from a snapshot of what was durable then. */
   | { readonly kind: "restore"; readonly machine: number }
@@ -66,6 +72,7 @@ const DRAW: { readonly [Kind in TroubleKind]: (dice: Dice, machines: number) => 
   "policy": (dice, machines) => ({
     kind: "policy", machine: dice.below("machine", machines), source: dice.chance("configured", 0.2) ? "configuration" : "operator", list: dice.chance("allowlist", 0.25) ? "allow" : "block",
     peers: Array.from({ length: machines - 1 }, (_, at) => at + 1).filter(() => dice.chance("listed", 0.4)), forNs: dice.exponential("policy", NS_PER_S),
+    byRange: dice.chance("by range", 0.3), expires: dice.chance("expires", 0.4),
   }),
   "snapshot": (dice, machines) => ({ kind: "snapshot", machine: dice.below("machine", machines) }),
   "restore": (dice, machines) => ({ kind: "restore", machine: dice.below("machine", machines) }),

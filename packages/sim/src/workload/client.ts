@@ -1,6 +1,7 @@
 import type { Answer, EngineEvent, ExecutionId, Outcome, PolicyChange } from "@holdfast/core";
 import { require } from "../violation.ts";
 import type { Machine } from "../world/machine.ts";
+import type { Process } from "../world/process.ts";
 import { APPROVED } from "./approval.ts";
 import { checkOutcome } from "./outcome.ts";
 import type { Request } from "./request.ts";
@@ -11,6 +12,7 @@ type Ask = Untagged<EngineEvent>;
 interface PolicyWish {
   readonly change: PolicyChange;
   readonly acknowledged: () => void;
+  readonly sent: (process: Process) => void;
 }
 
 /**
@@ -39,8 +41,9 @@ export class Client {
     if (approveAfterNs !== undefined) world.after(approveAfterNs, () => this.#approve(request));
   }
 
-  changePolicy(change: PolicyChange, acknowledged: () => void): void {
-    this.#policy.push({ change, acknowledged });
+  /** `sent` is called whenever it is asked for: whatever was asked before may have been lost. */
+  changePolicy(change: PolicyChange, acknowledged: () => void, sent: (process: Process) => void): void {
+    this.#policy.push({ change, acknowledged, sent });
     if (this.#policy.length === 1) this.#sendPolicy();
   }
 
@@ -136,6 +139,8 @@ export class Client {
   #sendPolicy(): void {
     const [wish] = this.#policy;
     if (wish === undefined) return;
+    const { process } = this.#machine;
+    if (process?.running === true) wish.sent(process);
     this.#send({ kind: "policy-changed", change: wish.change }, `to ${wish.change.action}`, (answer) => {
       require(answer.ok, "outcome", () => `a change of policy was answered ${JSON.stringify(answer)}`);
       if (this.#policy[0] !== wish) return;

@@ -1,4 +1,5 @@
 import { NS_PER_MS } from "@holdfast/core";
+import { lastingBan } from "../checks/policy-watch.ts";
 import type { Dice } from "../choice/dice.ts";
 import { checkSnapshot, isAtRestOnDisk, snapshotOfDisk } from "../checks/snapshots.ts";
 import type { Trouble } from "../plan/trouble.ts";
@@ -134,21 +135,21 @@ export class Chaos {
     this.#world.after(STOP_NS, () => machine.kill(process, "it stops for an upgrade"));
   }
 
-  #changePolicy(machine: Machine, { source, list, peers, forNs }: Extract<Trouble, { kind: "policy" }>): void {
+  #changePolicy(machine: Machine, { source, list, peers, forNs, byRange, expires }: Extract<Trouble, { kind: "policy" }>): void {
     const { policies, machines } = this.#world;
     const named = [...new Set(peers.map((offset) => (machine.index + offset) % machines.length))].filter((peer) => peer !== machine.index);
     if (source === "configuration") {
-      policies.configure(machine, list === "block" ? { blocked: named, allowed: null } : { blocked: [], allowed: named });
+      policies.configure(machine, list === "block" ? { blocked: named.map((peer) => lastingBan(peer, byRange)), allowed: null } : { blocked: [], allowed: named });
       if (machine.process !== undefined) machine.kill(machine.process, "its configuration has changed");
       return;
     }
     const later = (undo: () => void): void => this.#world.after(forNs, () => this.#world.weather.isCalm || undo());
     if (list === "allow") {
-      policies.change(machine, { action: "allow-only", peers: named });
-      return later(() => policies.change(machine, { action: "allow-only", peers: null }));
+      policies.change(machine, { action: "allow-only", peers: named, byRange });
+      return later(() => policies.change(machine, { action: "allow-only", peers: null, byRange }));
     }
-    for (const peer of named) policies.change(machine, { action: "block", peer });
-    later(() => named.forEach((peer) => policies.change(machine, { action: "unblock", peer })));
+    for (const peer of named) policies.change(machine, { action: "block", peer, byRange, ...(expires && { forNs: Math.ceil(forNs) }) });
+    if (!expires) later(() => named.forEach((peer) => policies.change(machine, { action: "unblock", peer, byRange })));
   }
 
   /** As soon as everything is durable. */

@@ -46,6 +46,17 @@ export class Machine {
     this.client = new Client(this);
   }
 
+  // ── address ──
+
+  /** Of its own, so that a range of one address means this machine. */
+  get ip(): string {
+    return `10.0.${this.index}.1`;
+  }
+
+  get address(): string {
+    return `/ip4/${this.ip}/tcp/4001`;
+  }
+
   // ── clock ──
 
   get monotonicNs(): number {

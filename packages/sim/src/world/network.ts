@@ -129,7 +129,7 @@ export class Network {
       if (!from.alive) return;
       const target = from.machine.world.machines[machine]?.process;
       if (target?.alive === true && target.paused) return queue.after(DIAL_NS_MAX, fails("timeout"));
-      if (target === undefined || !target.alive || !target.admits(from.machine.id)) return queue.after(ways.delay(), fails("refused"));
+      if (target === undefined || !target.alive || !target.admits(from.machine.id, from.machine.address)) return queue.after(ways.delay(), fails("refused"));
       this.#open(from, target);
     });
   }
@@ -149,8 +149,8 @@ export class Network {
     if (this.#ends.length > ENDS_MAX) this.#ends = this.#ends.filter((end) => !end.isClosed || !end.other.isClosed);
     const [near, far] = LinkEnd.connect(this.#ports, from, to);
     this.#ends.push(near, far);
-    to.receive({ kind: "link-opened", link: far.id, peer: from.machine.id, dialled: false });
-    from.receive({ kind: "link-opened", link: near.id, peer: to.machine.id, dialled: true });
+    to.receive({ kind: "link-opened", link: far.id, peer: from.machine.id, dialled: false, remote: from.machine.address });
+    from.receive({ kind: "link-opened", link: near.id, peer: to.machine.id, dialled: true, remote: to.machine.address });
   }
 
   #openEnd(process: Process | undefined, nth: number): LinkEnd | undefined {

@@ -101,7 +101,7 @@ export class Process {
   #configurePeers(): void {
     const { world } = this.machine;
     for (const other of world.machines) {
-      if (other !== this.machine) this.receive({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [`/memory/${other.name}`], keepLink: world.plan.keepLinks });
+      if (other !== this.machine) this.receive({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [other.address], keepLink: world.plan.keepLinks });
     }
   }
 
@@ -159,8 +159,8 @@ export class Process {
     return this.#work.has(command);
   }
 
-  admits(peer: PeerId): boolean {
-    return this.running && this.engine.state.governor.checkInbound(peer).allow;
+  admits(peer: PeerId, remote: string): boolean {
+    return this.running && this.engine.state.governor.policy.checkAddress(peer, remote).allow;
   }
 
   // ── the loop ──

@@ -20,6 +20,8 @@ export type CrashPoint = "polled" | "commit-in-flight" | "committed" | "between-
 export class TestNode {
   readonly name: string;
   readonly id: PeerId;
+  /** Where others find it, and see that its links come from. */
+  address: string;
   readonly rows = new Map<string, Uint8Array>();
   flows: readonly AnyFlow[];
   readonly world: TestWorld;
@@ -52,6 +54,7 @@ export class TestNode {
   constructor(world: TestWorld, name: string, seed: number, flows: readonly AnyFlow[], options: Partial<EngineOptions>) {
     this.world = world;
     this.name = name;
+    this.address = `/memory/${name}`;
     this.flows = flows;
     this.options = options;
     this.#seed = seed;
@@ -71,7 +74,7 @@ export class TestNode {
     this.driver = new Driver(engine, { position: this.position, durable: true });
     this.up = true;
     for (const other of this.world.nodes.values()) {
-      if (other !== this) this.driver.handle({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [`/memory/${other.name}`], keepLink: true });
+      if (other !== this) this.driver.handle({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [other.address], keepLink: true });
     }
   }
 
@@ -227,8 +230,8 @@ export class TestWorld {
     const theirs = this.#nextLink++;
     this.#ends.set(mine, { from, to, other: theirs });
     this.#ends.set(theirs, { from: to, to: from, other: mine });
-    from.driver.handle({ kind: "link-opened", link: mine, peer: to.id, dialled: true });
-    to.driver.handle({ kind: "link-opened", link: theirs, peer: from.id, dialled: false });
+    from.driver.handle({ kind: "link-opened", link: mine, peer: to.id, dialled: true, remote: to.address });
+    to.driver.handle({ kind: "link-opened", link: theirs, peer: from.id, dialled: false, remote: from.address });
   }
 
   send(link: number, _from: TestNode, frame: Uint8Array): void {

@@ -158,7 +158,10 @@ export function linkConformance(name: string, pair: () => LinkPair): void {
 
   check("a peer that is not admitted is closed and makes no link", async (pair) => {
     const asked: PeerId[] = [];
-    const admit = (peer: PeerId) => asked.push(peer) < 0;
+    const admit = (peer: PeerId, remote: string) => {
+      assert.match(remote, /^\/[a-z0-9]+\//); // policy looks at it
+      return asked.push(peer) < 0;
+    };
     const listening = await pair.listener.listen(pair.address, admit, () => assert.fail("a link"));
     const link = await pair.dialler.dial(listening.address, pair.listenPeer, AbortSignal.timeout(5000));
     const here = new End(link);
