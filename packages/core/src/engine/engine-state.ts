@@ -21,6 +21,7 @@ import type { Execution } from "./execution.ts";
 import { Frontier } from "./frontier.ts";
 import { Journal, SingleRow, type Row } from "./journal.ts";
 import { Peer } from "./peer.ts";
+import { SiteLoads } from "./site-loads.ts";
 import { FinishedExecutions } from "./finished-executions.ts";
 import { ROW, SPEC_VERSION } from "./rows.ts";
 import { TimerTable } from "./timer-table.ts";
@@ -102,6 +103,7 @@ export class EngineState {
   readonly governor: PeerGovernor;
   readonly backoff: BackoffTable;
   readonly tracker: RttTracker;
+  readonly loads: SiteLoads;
   readonly operatorPolicy: { readonly blocked: Set<PeerId>; allowed: Set<PeerId> | null } = { blocked: new Set(), allowed: null };
   readonly counters = new Map<string, number>();
   /** Where this node can be dialled; told in every Hello. */
@@ -148,6 +150,9 @@ export class EngineState {
         suspectPhi: given.options.suspectPhi, downPhi: given.options.downPhi, historyCapacity: given.options.detectorWindow,
         expectedIntervalNs: given.options.heartbeatNs,
       },
+    });
+    this.loads = new SiteLoads(given.options.latencyMemoryNs, {
+      byLatency: given.options.selectByLatency, outliers: given.options.setAside, outlier: { asideNs: given.options.setAsideNs },
     });
     this.applyPolicy();
   }
@@ -324,6 +329,11 @@ export class EngineState {
     this.backoff.endFailureBackoff(peer.id);
     this.touchPeer(peer);
     this.peersChanged = true;
+  }
+
+  /** May another attempt of a call that is under way go to this peer? The only place that is asked. */
+  mayAddAttempt(_peer: Peer, _kind: "retry" | "hedge" | "probe"): boolean {
+    return true;
   }
 
   /** Deny wins: both sources' blocks count, and a peer must pass both allowlists. */
