@@ -302,11 +302,10 @@ export class Requests implements StreamListener {
     if (load === null) return;
     attempt.load = null;
     const waitedNs = attempt.beganAt === 0 ? 0 : awake - attempt.beganAt;
+    const group = loads.group(groupOf(command.subject) ?? "", operation.flow);
     if (outcome === "ok" && waitedNs > 0) load.latency.answered(waitedNs, awake);
-    else load.latency.turnedDown(waitedNs, awake);
-    const group = groupOf(command.subject);
-    if (group === undefined) return;
-    this.#recordLoad(command, operation, peer, outcome === "refused" ? "failed" : loads.group(group, operation.flow).outcomeOf(waitedNs));
+    else load.latency.turnedDown(waitedNs, group.latencyNs, awake);
+    this.#recordLoad(command, operation, peer, outcome === "refused" ? "failed" : group.outcomeOf(waitedNs));
   }
 
   /** An attempt that ends unanswered has taken at least so long; whether it failed was said before, when its budget ran out. */
@@ -316,11 +315,10 @@ export class Requests implements StreamListener {
     if (load === null) return;
     attempt.load = null;
     const waitedNs = attempt.beganAt === 0 ? 0 : awake - attempt.beganAt;
-    load.latency.gaveUp(waitedNs, awake);
     const operation = executions.get(command.execution)?.program.operations[command.operation];
-    const group = groupOf(command.subject);
-    if (operation?.kind !== "call" || group === undefined) return;
-    if (loads.group(group, operation.flow).outcomeOf(waitedNs) === "slow") this.#recordLoad(command, operation, peer, "slow");
+    const group = operation?.kind === "call" ? loads.group(groupOf(command.subject) ?? "", operation.flow) : undefined;
+    load.latency.gaveUp(waitedNs, group?.latencyNs ?? 0, awake);
+    if (operation?.kind === "call" && group?.outcomeOf(waitedNs) === "slow") this.#recordLoad(command, operation, peer, "slow");
   }
 
   #recordLoad(command: Command, operation: CallOperation, peer: Peer, outcome: AttemptOutcome): void {

@@ -29,7 +29,7 @@ export interface DeadlineOptions extends OperationOptions {
 }
 
 export interface Retry {
-  /** Attempts in all; further ones go to other peers of the selection when one is failing or slow. Default 1. */
+  /** Attempts in all; further ones go to other peers of the selection when one is failing. Default 1. */
   readonly attempts: number;
 }
 

@@ -30,6 +30,8 @@ export class PeakEwma {
   /** −1: no sample yet. */
   #sampledAt = -1;
   #silentSince = 0;
+  /** Silence before the first request in flight began, while nothing was answered in between. */
+  #silentBeforeNs = 0;
   #inFlight = 0;
 
   constructor(timeConstantNs: number = PEAK_EWMA_NS) {
@@ -48,13 +50,13 @@ export class PeakEwma {
 
   /** A request goes out, or waits for room to. */
   began(now: number): void {
-    if (this.#inFlight++ === 0) this.#silentSince = now;
+    if (this.#inFlight++ === 0) this.#silentSince = now - this.#silentBeforeNs;
   }
 
   /** It was answered after `latencyNs`. */
   answered(latencyNs: number, now: number): void {
     this.#ended();
-    this.#silentSince = now;
+    this.#spoke(now);
     this.#observe(latencyNs, now);
   }
 
@@ -62,16 +64,21 @@ export class PeakEwma {
    * It was answered, but not with what was asked for: by an error, a refusal, or before anybody measured (0). It proves
    * life; a quick refusal makes nobody quick, so it may raise the estimate and never draws it down.
    */
-  turnedDown(latencyNs: number, now: number): void {
+  turnedDown(latencyNs: number, priorNs: number, now: number): void {
     this.#ended();
-    this.#silentSince = now;
-    this.#observeAtLeast(latencyNs, now);
+    this.#spoke(now);
+    this.#observeAtLeast(latencyNs, priorNs, now);
   }
 
-  /** It ended without an answer after `waitedNs`: it would have taken at least as long. */
-  gaveUp(waitedNs: number, now: number): void {
+  /**
+   * It ended without an answer after `waitedNs`: it would have taken at least as long. A site of which one request after the
+   * other is given up, each soon, is as silent as one that is waited for: its silence adds up.
+   */
+  gaveUp(waitedNs: number, priorNs: number, now: number): void {
+    const silentNs = elapsedNs(now, this.#silentSince);
     this.#ended();
-    this.#observeAtLeast(waitedNs, now);
+    if (this.#inFlight === 0) this.#silentBeforeNs = silentNs;
+    this.#observeAtLeast(Math.max(waitedNs, silentNs), priorNs, now);
   }
 
   /** The estimate, faded towards the prior; without the silence. */
@@ -98,8 +105,14 @@ export class PeakEwma {
     this.#sampledAt = now;
   }
 
-  #observeAtLeast(latencyNs: number, now: number): void {
-    if (this.hasSample && latencyNs > this.#latencyNs) this.#observe(latencyNs, now);
+  #spoke(now: number): void {
+    this.#silentSince = now;
+    this.#silentBeforeNs = 0;
+  }
+
+  /** A bound from below says something where it lies above what is believed now. */
+  #observeAtLeast(latencyNs: number, priorNs: number, now: number): void {
+    if (latencyNs > this.learnedNs(now, priorNs)) this.#observe(latencyNs, now);
   }
 
   #ended(): void {
