@@ -49,7 +49,7 @@ function asking(name: string, what: typeof worked, options: CallOptions = {}) {
 }
 const flows: AnyFlow[] = [
   worked, reckoned, risked, probed, counted, heard, told, nested, nestedRisk, nestedNever, mapped, mappedRisk,
-  asking("ask-worked", worked), asking("ask-reckoned", reckoned), asking("ask-risked", risked, { retry: { attempts: 3 } }),
+  asking("ask-worked", worked), asking("ask-thrice", worked, { retry: { attempts: 3 } }), asking("ask-reckoned", reckoned), asking("ask-risked", risked, { retry: { attempts: 3 } }),
   asking("ask-counted", counted, { retry: { attempts: 3 } }), asking("ask-one", worked, { hedge: "never", retry: { attempts: 3 } }),
   flow("ask-each", { input: { list: any<number[]>() }, output: { list: any<unknown>() }, deadlineMs: "never" }, (b, { list }) => ({ list: b.map(list, worked, { to: b.select("workers"), hedge: "never" }) })),
 ];
@@ -95,6 +95,19 @@ for (const ask of ["ask-worked", "ask-reckoned"]) {
     }
   });
 }
+
+test("hedging: a call with attempts left asks no third peer while two are slow", () => {
+  const { world, started } = slowWorkers("ask-thrice");
+  world.run(30_000);
+  assert.equal(started().length, 2);
+});
+
+test("hedging: a peer that is failing is no help", () => {
+  const { world, ann, workers, started } = slowWorkers("ask-worked");
+  for (const worker of workers) if (worker.hostStarts.length === 0) ann.state.peer(worker.id).siteVerdict = "down";
+  world.run(30_000);
+  assert.equal(started().length, 1);
+});
 
 test("hedging: not before the learned budget has run out", () => {
   const { world, started } = slowWorkers("ask-worked");

@@ -59,6 +59,40 @@ test("selection: all take turns where nothing is known, and the slow one is avoi
   assert.equal(chosen(ann, "another").size, 3, "another flow of the same peers is another site");
 });
 
+test("selection: linked before not, up before down, and nobody twice", () => {
+  const { world, ann, bob, cid, dan } = worldOf();
+  const peers = [bob, cid, dan].map(({ id }) => id);
+  const choose = (tried: readonly string[]): unknown => {
+    const choice = choosePeer(ann.state, GROUP, "worked", new Set(tried) as never);
+    return choice.kind === "peer" ? choice.peer.id : choice.kind;
+  };
+  assert.equal(choose([bob.id, dan.id]), cid.id);
+  assert.equal(choose(peers), "unknown");
+  ann.state.peer(cid.id).siteVerdict = "down";
+  assert.equal(chosen(ann).get("cid"), undefined);
+  world.cutOff.add(bob);
+  world.cut(ann, bob);
+  world.run(1);
+  ann.state.backoff.recordSuccess(bob.id, ann.state.now);
+  assert.equal(ann.state.peer(bob.id).link, null);
+  assert.deepEqual([...chosen(ann).keys()], ["dan"]);
+  assert.equal(choose([dan.id]), cid.id, "a link counts for more than a verdict");
+});
+
+test("selection: an attempt that is not accepted in time is a failure of the site", () => {
+  const { world, ann, bob } = worldOf();
+  work(world, ann, () => 6, 12);
+  world.cutOff.add(bob); // frames vanish, the link stays
+  const { outcomes } = ann.state.loads.load(ann.state.peer(bob.id), "worked");
+  assert.equal(outcomes.failureShare, 0);
+  for (let n = 0; n < 10; n++) {
+    ann.invoke("ask", { n });
+    world.run(20);
+  }
+  world.run(1000);
+  assert.ok(outcomes.failureShare > 0);
+});
+
 test("selection: selectByLatency off: latencies do not matter", () => {
   const { world, ann, bob } = worldOf({ selectByLatency: false });
   work(world, ann, (worker) => (worker === bob ? 60 : 6), 30);
@@ -88,6 +122,9 @@ test("selection: who refuses is set aside within 30 requests, comes last, and co
     work(world, ann, () => 6, 1);
   }
   assert.equal(chosen(ann).get("dan"), undefined);
+  const [explained] = ann.state.loads.explain(ann.state.peer(dan.id), ann.state.awake);
+  assert.deepEqual([explained?.flow, explained?.inFlight, explained?.aside.map(({ group }) => group)], ["worked", 0, ["workers"]]);
+  assert.ok((explained?.latencyNs ?? 0) > 0);
   for (const name of ["bob", "cid"]) ann.take({ kind: "policy-changed", change: { action: "block", peer: world.node(name).id }, tag: 0 });
   world.settle();
   assert.deepEqual([...chosen(ann).keys()], ["dan"], "last, and not denied");

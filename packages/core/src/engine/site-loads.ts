@@ -7,6 +7,19 @@ interface FlowLoads {
   readonly groups: Map<string, PeerGroup<Peer>>;
 }
 
+/** One peer asked one flow. Times are awake ns; `requests` are those that its shares speak of, decayed. */
+export interface LoadExplanation {
+  readonly flow: string;
+  /** Undefined: nothing was measured and nothing is waited for. */
+  readonly latencyNs: number | undefined;
+  readonly inFlight: number;
+  readonly requests: number;
+  readonly failureShare: number;
+  readonly slowShare: number;
+  /** The groups in which it is asked last, and until when. */
+  readonly aside: readonly Readonly<{ group: string; until: number }>[];
+}
+
 /**
  * How quick each site is and how its requests ended, and what follows for the groups of which it is a member. By flow,
  * since quick answers and long computations of one peer are told apart; the flows are those that our own programs ask, a load goes with its peer.
@@ -42,6 +55,31 @@ export class SiteLoads {
       groups.set(name, group);
     }
     return group;
+  }
+
+  /** What is known of one peer, by the flows it was asked since the start; for people. */
+  explain(peer: Peer, now: number): LoadExplanation[] {
+    const explained: LoadExplanation[] = [];
+    for (const [flow, { loads, groups }] of this.#flows) {
+      const load = loads.get(peer);
+      if (load === undefined) continue;
+      const aside = [...groups].flatMap(([group, members]) => {
+        const until = members.asideUntil(peer, now);
+        return until === undefined ? [] : [{ group, until }];
+      });
+      const { latency, outcomes } = load;
+      explained.push({
+        flow, aside, latencyNs: latency.hasSample || latency.inFlight > 0 ? latency.latencyNs(now, this.#prior(groups)) : undefined,
+        inFlight: latency.inFlight, requests: outcomes.requests(now), failureShare: outcomes.failureShare, slowShare: outcomes.slowShare,
+      });
+    }
+    return explained;
+  }
+
+  /** Towards what a load fades: one group's median; a peer of several groups is shown by the first. */
+  #prior(groups: FlowLoads["groups"]): number {
+    for (const { latencyNs } of groups.values()) if (latencyNs > 0) return latencyNs;
+    return 0;
   }
 
   #flow(flow: string): FlowLoads {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Random } from "../base/random.ts";
 import { NS_PER_MS, NS_PER_S } from "../base/time.ts";
 import { PeerGroup, PRODUCT_GROUP, type PeerGroupOptions } from "./peer-group.ts";
-import { type AttemptOutcome, outlierOptions } from "./relative-outliers.ts";
+import { type AttemptOutcome, outlierOptions, OutcomeWindow, RelativeOutliers } from "./relative-outliers.ts";
 import { SiteLoad } from "./site-load.ts";
 
 const MS = NS_PER_MS;
@@ -127,12 +127,48 @@ test("outliers: R1, nobody of two, nobody by few requests, nobody when all fail"
   two.warm(20);
   for (let n = 0; n < 50; n++) assert.equal(two.ask(0, MS, "failed"), false);
   const young = new Members(4);
-  young.pick();
-  for (let n = 0; n < 9; n++) for (const member of [0, 1, 2, 3]) assert.equal(young.ask(member, MS, member === 0 ? "failed" : "answered"), false);
+  for (let n = 0; n < 9; n++) {
+    young.now += S;
+    young.pick();
+    for (const member of [0, 1, 2, 3]) assert.equal(young.ask(member, MS, member === 0 ? "failed" : "answered"), false);
+  }
+  assert.equal(young.group.judged, 4, "the others are known well enough");
   const all = new Members(4);
   for (let n = 0; n < 50; n++) {
     all.pick();
     for (const member of [0, 1, 2, 3]) assert.equal(all.ask(member, MS, "failed"), false);
+  }
+});
+
+test("outliers: R2, of six at most two are aside, though three fail", () => {
+  const members = new Members(6);
+  members.warm(20);
+  for (let n = 0; n < 40; n++) {
+    members.pick();
+    for (const member of [0, 1, 2, 3, 4, 5]) members.ask(member, MS, member < 3 ? "failed" : "answered");
+  }
+  assert.equal(members.group.asideCount(members.now), 2);
+});
+
+test("outliers: far from the median member, not from zero, and by more than chance", () => {
+  const judged = (slow: number, median: { failureShare: number; slowShare: number }): boolean => {
+    const window = new OutcomeWindow();
+    for (let n = 0; n < 200; n++) window.record((n * 7) % 10 < slow ? "slow" : "answered", 1);
+    return new RelativeOutliers<string>().judge("one", window, { size: 4, judged: 4, ...median }, 1, () => 0);
+  };
+  assert.equal(judged(7, { failureShare: 0, slowShare: 0.1 }), true);
+  assert.equal(judged(7, { failureShare: 0, slowShare: 0.3 }), false, "0.4 is less than the margin");
+  assert.equal(judged(4, { failureShare: 0, slowShare: 0 }), false);
+  assert.equal(judged(10, { failureShare: 0, slowShare: 0.5 }), true);
+});
+
+test("group: equal costs go by what is in flight altogether", () => {
+  const group = new PeerGroup<number>(() => undefined, (member) => [3, 1, 2][member] as number);
+  const random = Random.fromSeed("busy");
+  for (let n = 0; n < 30; n++) {
+    group.clear();
+    for (const member of [0, 1, 2]) group.add(member, 0, S);
+    assert.notEqual(group.pick(S, random), 0);
   }
 });
 

@@ -98,7 +98,7 @@ export class PeerGroup<M> implements GroupShares {
 
   /** Whom to ask, or undefined if nobody may be. */
   pick(now: number, random: Random): M | undefined {
-    if (now - this.#medianAt >= MEDIANS_NS || this.#latencyNs === 0) this.#takeMedians(now);
+    if (now - this.#medianAt >= MEDIANS_NS) this.#takeMedians(now);
     const count = this.#bestCount;
     if (count === 0) return undefined; // C1: the others may not be asked
     if (count === 1) return this.#best[0];
@@ -130,6 +130,7 @@ export class PeerGroup<M> implements GroupShares {
     const window = this.#loadOf(member)?.outcomes;
     assert(window !== undefined, "whoever was asked has a load");
     window.record(outcome, now);
+    if (this.#latencyNs === 0) this.#medianAt = -Infinity; // the first that anybody measured counts at once
     if (outcome === "answered" || !this.#options.outliers) return false;
     if (now - this.#medianAt >= MEDIANS_NS) this.#takeMedians(now);
     return this.#outliers.judge(member, window, this, now, () => random.nextFraction());

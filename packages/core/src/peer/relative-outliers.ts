@@ -86,8 +86,11 @@ export class OutcomeWindow {
     return this.#requests === 0 ? 0 : this.#slow / this.#requests;
   }
 
-  clear(): void {
-    this.#requests = this.#failures = this.#slow = 0;
+  /** Half of it is paid for: whoever goes on as before is found by half as many requests, whoever has recovered is not held to its past. */
+  discount(): void {
+    this.#requests /= 2;
+    this.#failures /= 2;
+    this.#slow /= 2;
   }
 }
 
@@ -156,25 +159,26 @@ export class RelativeOutliers<M> {
       || exceeds(window.slowShare, group.slowShare, requests, slowMargin);
     if (!stands || (this.asideCount(now) + 1) * ASIDE_ONE_OF > group.size) return false; // R2
     this.#setAside(member, now, fraction());
-    window.clear(); // what it did before is paid for
+    window.discount();
     return true;
-  }
-
-  /** Forgets who is no member any more. */
-  keepOnly(isMember: (member: M) => boolean): void {
-    for (const member of this.#asides.keys()) if (!isMember(member)) this.#asides.delete(member);
   }
 
   #setAside(member: M, now: number, fraction: number): void {
     const { asideNs, asideMaxNs } = this.#options;
+    // Who is pardoned is forgotten, so that the table holds no more than the group.
+    for (const [other, aside] of this.#asides) if (timesLeft(aside, now) === 0) this.#asides.delete(other);
     const before = this.#asides.get(member);
-    const pardoned = before === undefined ? 0 : Math.floor((now - before.until) / before.lastedNs);
-    const times = Math.max(0, (before?.times ?? 0) - pardoned) + 1;
+    const times = 1 + (before === undefined ? 0 : timesLeft(before, now));
     let lastedNs = asideNs;
     for (let doubled = 1; doubled < times && lastedNs < asideMaxNs; doubled++) lastedNs *= 2;
     lastedNs = Math.floor(Math.min(lastedNs, asideMaxNs) * (1 + JITTER * fraction));
     this.#asides.set(member, { until: now + lastedNs, lastedNs, times });
   }
+}
+
+/** How often it was set aside, less what good conduct has taken back. */
+function timesLeft({ until, lastedNs, times }: Aside, now: number): number {
+  return now <= until ? times : Math.max(0, times - Math.floor((now - until) / lastedNs));
 }
 
 /** Does a share lie beyond what chance gives a member that is like the median one? By a normal bound of the binomial. */

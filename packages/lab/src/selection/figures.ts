@@ -21,10 +21,11 @@ export interface Figures {
   /** What the watched server got, in fair shares: while it happened, and in the first second of that. */
   readonly share: number;
   readonly firstShare: number;
-  /** Attempts on the watched server until it was set aside, over the runs in which it was: median and most; and those runs. */
+  /** Attempts of a client on the watched server until it set it aside: median and most over the clients of all runs that did, and how many these are. */
   readonly asideP50: number;
   readonly asideMax: number;
-  readonly asideRuns: number;
+  readonly asideClients: number;
+  readonly clients: number;
   readonly runs: number;
   readonly wronglyAside: number;
 }
@@ -40,17 +41,17 @@ export function figuresOf(scenario: Scenario, runs: readonly Measured[]): Figure
   latencies.sort();
   const rank = (share: number) => latencies[Math.max(0, Math.ceil(share * latencies.length) - 1)] ?? NaN;
   const requests = sum((run) => run.requests);
-  const asides = runs.map(({ asideAfter }) => asideAfter).filter((after) => after >= 0).sort((a, b) => a - b);
+  const asides = runs.flatMap(({ asideAfter }) => asideAfter).filter((after) => after >= 0).sort((a, b) => a - b);
   const fair = (watched: number, during: number) => (watched * scenario.servers) / during;
   return {
-    requests, runs: runs.length,
+    requests, runs: runs.length, clients: sum(({ asideAfter }) => asideAfter.length),
     success: latencies.filter((latency) => latency <= TIMEOUT_NS).length / requests,
     p50: rank(0.5) / 1e6, p99: rank(0.99) / 1e6, p999: rank(0.999) / 1e6,
     curve: SHARES.map((share) => rank(share) / 1e6),
     extraLoad: sum(({ hedges }) => hedges) / requests,
     share: fair(sum(({ watched }) => watched), sum(({ during }) => during)),
     firstShare: fair(sum(({ watchedFirst }) => watchedFirst), sum(({ duringFirst }) => duringFirst)),
-    asideP50: asides[(asides.length - 1) >> 1] ?? NaN, asideMax: asides.at(-1) ?? NaN, asideRuns: asides.length,
+    asideP50: asides[(asides.length - 1) >> 1] ?? NaN, asideMax: asides.at(-1) ?? NaN, asideClients: asides.length,
     wronglyAside: sum(({ wronglyAside }) => wronglyAside),
   };
 }

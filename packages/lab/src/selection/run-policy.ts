@@ -15,8 +15,8 @@ export interface Measured {
   readonly during: number;
   readonly watchedFirst: number;
   readonly duringFirst: number;
-  /** Attempts on the watched server since it began, until it was set aside; −1: it never was. */
-  readonly asideAfter: number;
+  /** By client: its attempts on the watched server since it began, until it was set aside; −1: it never was. */
+  readonly asideAfter: readonly number[];
   /** How often a server to which nothing happened was set aside. */
   readonly wronglyAside: number;
 }
@@ -32,7 +32,18 @@ const LONG_FACTOR = 20;
 const HEDGE_SHARE = 0.1;
 const HEDGES_SAVED = 10;
 
+/** Who asks, and what it knows. */
+interface Client {
+  readonly policy: Policy;
+  readonly tracker: RttTracker;
+  tokens: number;
+  watched: number;
+  asideAfter: number;
+  readonly aside: Set<number>;
+}
+
 interface Request {
+  readonly client: Client;
   readonly at: number;
   readonly workNs: number;
   readonly attempts: Attempt[];
@@ -60,24 +71,25 @@ interface Server {
 }
 
 /**
- * One client, its balancer and its servers: each server works at `slots` requests at a time, first come first served. The
+ * The clients, each with a balancer, and the servers: each server works at `slots` requests at a time, first come first served. The
  * requests, their instants and their work are the same for every policy; so is what an attempt on a server meets.
  */
 export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string): Measured {
   const arrivals = Random.fromSeed(`${seed} arrivals`);
   const work = Random.fromSeed(`${seed} work`);
   const fate = Random.fromSeed(`${seed} fate`);
-  const policy: Policy = entry.begin(scenario.servers, Random.fromSeed(`${seed} ${entry.name}`));
-  const tracker = new RttTracker({ budgetFloorNs: ENGINE_DEFAULTS.budgetFloorNs });
+  const clients = Array.from({ length: scenario.clients ?? 1 }, (_, index): Client => ({
+    policy: entry.begin(scenario.servers, Random.fromSeed(`${seed} ${entry.name} ${index}`)),
+    tracker: new RttTracker({ budgetFloorNs: ENGINE_DEFAULTS.budgetFloorNs }),
+    tokens: HEDGES_SAVED, watched: 0, asideAfter: -1, aside: new Set(),
+  }));
   const events = new Heap<Event>((a, b) => a.at - b.at || a.order - b.order);
   const servers: Server[] = Array.from({ length: scenario.servers }, () => ({ free: scenario.slots, queue: [] }));
   const all = servers.map((_, index) => index);
   const early = scenario.joins === true ? all.filter((index) => index !== scenario.watched) : all;
   const sites = all.map((index) => `server ${index}` as SiteId);
   const latencies: number[] = [];
-  const counts = { requests: 0, failed: 0, hedges: 0, watched: 0, during: 0, watchedFirst: 0, duringFirst: 0, asideAfter: -1, wronglyAside: 0 };
-  const wereAside = new Set<number>();
-  let tokens = HEDGES_SAVED;
+  const counts = { requests: 0, failed: 0, hedges: 0, watched: 0, during: 0, watchedFirst: 0, duringFirst: 0, wronglyAside: 0 };
   let order = 0;
   let now = 0;
 
@@ -86,18 +98,20 @@ export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string):
   const later = (inNs: number, happens: () => void) => events.push({ at: now + inNs, order: order++, happens });
 
   function begin(request: Request, without: number): void {
+    const { client } = request;
     const members = now >= scenario.from ? all : early;
-    const server = policy.pick(without < 0 ? members : members.filter((member) => member !== without), now);
+    const server = client.policy.pick(without < 0 ? members : members.filter((member) => member !== without), now);
     const fails = fate.nextFraction() < (isHit(server) ? (scenario.failShare ?? 0) : 0);
     const attempt: Attempt = { request, server, sentAt: now, workNs: request.workNs * (isHit(server) ? (scenario.factor ?? 1) : 1), fails, stage: "waits" };
     request.attempts.push(attempt);
-    policy.began(server, now);
+    client.policy.began(server, now);
     if (happensNow()) {
       counts.during++;
       const isFirst = now < scenario.from + 1e9;
       if (isFirst) counts.duringFirst++;
       if (server === scenario.watched) {
         counts.watched++;
+        client.watched++;
         if (isFirst) counts.watchedFirst++;
       }
     }
@@ -110,11 +124,13 @@ export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string):
   }
 
   function armHedge(request: Request, attempt: Attempt): void {
+    const { client } = request;
+    const { tracker } = client;
     const site = sites[attempt.server] as SiteId;
     if (tracker.budgetTier(site, undefined) === "static") return;
     later(tracker.estimateBudget(site, undefined, ENGINE_DEFAULTS.perHopBudgetNs), () => {
-      if (request.done || attempt.stage === "over" || tokens < 1) return;
-      tokens--;
+      if (request.done || attempt.stage === "over" || client.tokens < 1) return;
+      client.tokens--;
       counts.hedges++;
       begin(request, attempt.server);
     });
@@ -142,27 +158,29 @@ export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string):
   function end(attempt: Attempt, how: End): void {
     const wasWorking = attempt.stage === "works";
     attempt.stage = "over";
+    const { client } = attempt.request;
+    const { policy } = client;
     policy.ended(attempt.server, how, now - attempt.sentAt, now);
     if (wasWorking) {
       (servers[attempt.server] as Server).free++;
       serve(attempt.server);
     }
-    if (policy.isAside !== undefined) lookAside(attempt.server, policy.isAside(attempt.server, now));
+    if (policy.isAside !== undefined) lookAside(client, attempt.server, policy.isAside(attempt.server, now));
   }
 
-  function lookAside(server: number, isAside: boolean): void {
-    if (!isAside) return void wereAside.delete(server);
-    if (wereAside.has(server)) return;
-    wereAside.add(server);
+  function lookAside(client: Client, server: number, isAside: boolean): void {
+    if (!isAside) return void client.aside.delete(server);
+    if (client.aside.has(server)) return;
+    client.aside.add(server);
     if (!isHit(server)) counts.wronglyAside++;
-    else if (counts.asideAfter < 0) counts.asideAfter = counts.watched;
+    else if (client.asideAfter < 0) client.asideAfter = client.watched;
   }
 
   function answered(attempt: Attempt): void {
     const { request } = attempt;
     if (attempt.stage === "over") return;
     end(attempt, attempt.fails ? "error" : "ok");
-    if (!attempt.fails) tracker.observeRoundTrip(sites[attempt.server] as SiteId, undefined, now - attempt.sentAt, now);
+    if (!attempt.fails) request.client.tracker.observeRoundTrip(sites[attempt.server] as SiteId, undefined, now - attempt.sentAt, now);
     if (attempt.fails && request.attempts.some(({ stage }) => stage !== "over")) return; // another may still answer
     request.done = true;
     if (attempt.fails) counts.failed++;
@@ -171,9 +189,9 @@ export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string):
   }
 
   function arrive(): void {
-    counts.requests++;
-    tokens = Math.min(HEDGES_SAVED, tokens + HEDGE_SHARE);
-    begin({ at: now, workNs: drawWork(work), attempts: [], done: false }, -1);
+    const client = clients[counts.requests++ % clients.length] as Client;
+    client.tokens = Math.min(HEDGES_SAVED, client.tokens + HEDGE_SHARE);
+    begin({ client, at: now, workNs: drawWork(work), attempts: [], done: false }, -1);
     const gapNs = Math.floor((-Math.log(1 - arrivals.nextFraction()) * 1e9) / scenario.requestsPerS) + 1;
     if (now + gapNs < scenario.lastsNs) later(gapNs, arrive);
   }
@@ -183,7 +201,7 @@ export function runPolicy(scenario: Scenario, entry: PolicyEntry, seed: string):
     now = event.at;
     event.happens();
   }
-  return { ...counts, latenciesNs: Float64Array.from(latencies) };
+  return { ...counts, asideAfter: clients.map(({ asideAfter }) => asideAfter), latenciesNs: Float64Array.from(latencies) };
 }
 
 /** Box and Muller's transformation of two uniform draws; then the draw for a long one. */

@@ -9,6 +9,8 @@ export interface Scenario {
   /** Requests that one server works at, at a time. */
   readonly slots: number;
   readonly requestsPerS: number;
+  /** Each with a balancer of its own; the requests go to them in turn. Left out: 1. */
+  readonly clients?: number;
   readonly lastsNs: number;
   /** Runs at an effort of 1. */
   readonly runs: number;
@@ -43,5 +45,13 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: "d-one-of-three", title: "one of three works at a third of the pace", servers: 3, slots: 4, requestsPerS: 500, watched: 1, lastsNs: 40 * S, runs: 6, from: 0, to: 40 * S, factor: 3,
     says: "Three servers of four slots, 500 requests a second, 40 s. The work of one takes three times as long, all the time: alone it could serve a little over a hundred a second, and its third of the load is 167.",
+  },
+  {
+    name: "e-slow-for-many", title: "twenty clients, one of eleven answers 2 s later", ...SERVERS, clients: 20, lastsNs: 60 * S, runs: 1, from: 15 * S, to: 45 * S, addedNs: 2 * S,
+    says: "As (a), but the requests come from twenty clients, each of which has a twentieth of them and learns from these alone: five a second of each server.",
+  },
+  {
+    name: "f-fails-for-many", title: "twenty clients, one of eleven fails half", ...SERVERS, clients: 20, lastsNs: 30 * S, runs: 2, from: 5 * S, to: 30 * S, failShare: 0.5,
+    says: "As (b), but the requests come from twenty clients, each of which has a twentieth of them and learns from these alone.",
   },
 ];

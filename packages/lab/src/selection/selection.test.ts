@@ -39,9 +39,9 @@ test("selection: round robin gives each its share, nobody is asked before it joi
 });
 
 test("selection: ours finds who fails half within 30 requests, in every run, and sets nobody else aside", () => {
-  const { asideMax, asideRuns, runs, wronglyAside } = figures(fails, "ours");
+  const { asideMax, asideClients, clients, wronglyAside } = figures(fails, "ours");
   assert.ok(asideMax <= 30, String(asideMax));
-  assert.deepEqual([asideRuns, wronglyAside], [runs, 0]);
+  assert.deepEqual([clients, asideClients, wronglyAside], [3, 3, 0]);
 });
 
 test("selection: ours answers 99.9 % while one of eleven is slow, and least loaded of two does worse", () => {

@@ -18,7 +18,7 @@ const INTRODUCTION = `# Whom to ask
 Holdfast's choice among the members of a group beside published balancers, over the same requests. Written by \`npm run lab\`; the same
 seed gives the same bytes, so nothing here is edited by hand.
 
-One client, a few servers; requests come as a Poisson process, and each brings its own amount of work, the same for every policy: log-normal, 8 ms in the
+A few servers, one client or twenty; requests come as a Poisson process, and each brings its own amount of work, the same for every policy: log-normal, 8 ms in the
 median, one in 200 twenty times as long. A server works at a bounded number of requests at a time, first come first served; the
 network takes 1 ms. Measured: *success*, the share of requests answered without an error within 1 s; latencies of whatever was
 answered; the *extra load* of hedges; what the server in question got, in *fair shares* (1 = as much as everybody, 0 = nothing), while something was the matter with
@@ -27,9 +27,9 @@ it and in the first second of that; and after how many requests to it it was *se
 *Hedged*: a second server is asked when the first has not answered within the budget that core's tracker learned of it; hedges are at most a tenth of
 the requests. The quicker answer counts, the other attempt is cancelled and its slot is free at once.
 
-**What to doubt.** The world is synthetic, and has one client: with many, each knows less, and least loaded of two knows least. The
+**What to doubt.** The world is synthetic. The
 policies are re-implemented from their publications, with the settings below; none of the others has the failure accrual or the ejection that
-its system puts beside it, so scenario (b) shows what an outlier rule is for, and not that theirs is worse. A cancelled attempt frees
+its system puts beside it, so scenarios (b) and (f) show what an outlier rule is for, and not that theirs is worse. A cancelled attempt frees
 its server at once, which flatters hedging.
 `;
 
@@ -71,9 +71,9 @@ function page(scenario: Scenario, rows: readonly Row[]): string {
   ].join("\n");
 }
 
-function aside({ asideRuns, asideP50, asideMax, runs }: Figures): string {
-  if (asideRuns === 0) return "never";
-  return `${asideP50} requests, at most ${asideMax}${asideRuns < runs ? ` (${asideRuns} of ${runs} runs)` : ""}`;
+function aside({ asideClients, asideP50, asideMax, clients }: Figures): string {
+  if (asideClients === 0) return "never";
+  return `${asideP50} requests, at most ${asideMax}${asideClients < clients ? ` (by ${asideClients} of ${clients} clients)` : ""}`;
 }
 
 function percent(value: number): string {
