@@ -19,7 +19,7 @@ export { decodeMessage } from "./wire/message-codec.ts";
 export { compileFlows } from "./flow/library.ts";
 export type { Definitions, Failure, HostClass, HostContext, HostDefinition, PureDefinition } from "./flow/definitions.ts";
 export { flow, Flow, type AnyFlow, type FlowOptions, type FlowOutputs } from "./flow/flow.ts";
-export type { CallOptions, CellFold, CellRange, FlowBuilder, ItemResult, MapOptions, Retry } from "./flow/flow-builder.ts";
+export type { CallOptions, CellFold, CellRange, FlowBuilder, Hedge, ItemResult, MapOptions, Retry } from "./flow/flow-builder.ts";
 export { host, pure, type HostCall, type HostFunction, type HostSignal, type Probed, type PureFunction } from "./flow/functions.ts";
 export type { Port, PortsOf } from "./flow/port.ts";
 export { any, schema, NamedSchema, type Checked, type Given, type PortSchemas } from "./flow/port-schema.ts";

@@ -31,7 +31,7 @@ export function explainedPeer(state: EngineState, peer: Peer, now: number): Expl
     },
     detector: detector === null ? null : {
       announced: detector.announced, state: detector.state, phi: detector.phi, suspectPhi: finite(detector.suspectPhi), downPhi: finite(detector.downPhi),
-      samples: detector.samples, meanMs: detector.meanNs / NS_PER_MS, silenceMs: detector.silenceNs === null ? null : detector.silenceNs / NS_PER_MS,
+      samples: detector.samples, intervalMs: detector.intervalNs / NS_PER_MS, isIsolated: detector.isIsolated, silenceMs: detector.silenceNs === null ? null : detector.silenceNs / NS_PER_MS,
       next: detector.next === null ? null : { to: detector.next.to, inMs: leftMs(detector.next.at) },
     },
     sites: sites.map(({ site, budgetNs, tier, tiers }) => ({

@@ -243,7 +243,9 @@ export interface ExplainedPeer {
     readonly suspectPhi: number | null;
     readonly downPhi: number | null;
     readonly samples: number;
-    readonly meanMs: number;
+    readonly intervalMs: number;
+    /** Most peers are silent: it seems to be this node that is cut off, and verdicts wait. */
+    readonly isIsolated: boolean;
     readonly silenceMs: number | null;
     readonly next: { readonly to: "suspect" | "down"; readonly inMs: number } | null;
   } | null;

@@ -1,5 +1,6 @@
 import { DETECTORS } from "./detectors/detectors.ts";
 import type { Laboratory } from "./laboratory.ts";
+import { SELECTION } from "./selection/selection.ts";
 
 /** In the order of the report. */
-export const LABORATORIES: readonly Laboratory[] = [DETECTORS];
+export const LABORATORIES: readonly Laboratory[] = [DETECTORS, SELECTION];

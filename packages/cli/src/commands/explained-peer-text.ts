@@ -95,9 +95,9 @@ function linkText({ state, dialled, remote, openForMs, incarnation, kept }: Expl
 
 function detectorText(detector: ExplainedPeer["detector"]): string {
   if (detector === null) return "not watched: it was never linked";
-  const { announced, phi, suspectPhi, downPhi, samples, meanMs, silenceMs } = detector;
+  const { announced, phi, suspectPhi, downPhi, samples, intervalMs, isIsolated, silenceMs } = detector;
   const silence = silenceMs === null ? "never heard" : `silent for ${shortText(silenceMs)}`;
-  return `${announced}; ${silence}, φ ${phiText(phi)} (suspect at ${suspectPhi ?? "-"}, down at ${downPhi ?? "-"}), beats every ${msText(meanMs)} (${samples} seen)`;
+  return `${announced}; ${silence}, φ ${phiText(phi)} (suspect at ${phiText(suspectPhi ?? Infinity)}, down at ${phiText(downPhi ?? Infinity)}), beats every ${msText(intervalMs)} (${Math.round(samples)} learned from)${isIsolated ? "; most peers are silent: verdicts wait" : ""}`;
 }
 
 function cooldownText({ attempts, failuresForMs, adviceForMs, lastAttemptAtMs }: NonNullable<ExplainedPeer["cooldown"]>): string {

@@ -2,6 +2,7 @@ import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, PeerId } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
+import type { SiteLoad } from "../peer/site-load.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Row } from "./journal.ts";
@@ -26,6 +27,10 @@ export interface Attempt {
   doublings: number;
   /** Awake time at which the current budget began. Soft. */
   budgetFrom: number;
+  /** Awake time of its begin; 0: before a restart, so that it cannot be measured. Soft. */
+  readonly beganAt: number;
+  /** What it burdens; null once its end is counted there. Soft. */
+  load: SiteLoad | null;
 }
 
 const NOBODY: ReadonlyMap<PeerId, string> = new Map();
@@ -95,7 +100,7 @@ export class Command implements Row, TimerSubject {
       const state = fields.text() as Attempt["state"];
       fields.check(state === "queued" || state === "sent" || state === "accepted", "a state of an attempt");
       // What was on its way before a restart gives no round trip.
-      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake });
+      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake, beganAt: 0, load: null });
     }
     for (const pair of reader.lists()) command.addFailedPeer(pair.text() as PeerId, pair.text());
     reader.end();

@@ -38,6 +38,16 @@ export interface EngineOptions {
   readonly softEveryNs: number;
   /** An acknowledgement of a reply may wait this long for something to ride on. Default 10 ms. */
   readonly acknowledgeDelayNs: number;
+  /** Of a group's peers ask the one that answers sooner, by peak-EWMA and what is in flight; false: who has least in flight. Default true. */
+  readonly selectByLatency: boolean;
+  /** How long a slow answer is remembered there: to 37 %. Default 10 s. */
+  readonly latencyMemoryNs: number;
+  /** Ask peers last, for a bounded time, that fail or are slow far more often than their group. Default true. */
+  readonly setAside: boolean;
+  /** For how long the first time; each repetition doubles it, to 5 min at most. Default 10 s. */
+  readonly setAsideNs: number;
+  /** Ask a second peer of the group where a repeatable flow is not answered within the learned budget. Default true. */
+  readonly hedging: boolean;
   /** Start although programs in flight miss definitions; their executions stay parked, visibly. Default false. */
   readonly parkMissing: boolean;
 }
@@ -62,6 +72,11 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   resultsMax: 10_000,
   softEveryNs: 5 * NS_PER_S,
   acknowledgeDelayNs: 10 * NS_PER_MS,
+  selectByLatency: true,
+  latencyMemoryNs: 10 * NS_PER_S,
+  setAside: true,
+  setAsideNs: 10 * NS_PER_S,
+  hedging: true,
   parkMissing: false,
 };
 

@@ -24,6 +24,7 @@ import type { Execution } from "./execution.ts";
 import { Frontier } from "./frontier.ts";
 import { Journal, SingleRow, type Row } from "./journal.ts";
 import { Peer } from "./peer.ts";
+import { SiteLoads } from "./site-loads.ts";
 import { FinishedExecutions } from "./finished-executions.ts";
 import { ROW, SPEC_VERSION } from "./rows.ts";
 import { TimerTable, type TimerSubject } from "./timer-table.ts";
@@ -112,6 +113,7 @@ export class EngineState {
   readonly governor: PeerGovernor;
   readonly backoff: BackoffTable;
   readonly tracker: RttTracker;
+  readonly loads: SiteLoads;
   readonly counters = new Map<string, number>();
   /** Where this node can be dialled; told in every Hello. */
   ownAddresses: readonly string[] = [];
@@ -156,6 +158,9 @@ export class EngineState {
     this.tracker = new RttTracker({
       budgetFloorNs: given.options.budgetFloorNs, budgetCeilingNs: given.options.budgetCeilingNs,
       watch: watchOptions(given.options),
+    });
+    this.loads = new SiteLoads(given.options.latencyMemoryNs, {
+      byLatency: given.options.selectByLatency, outliers: given.options.setAside, outlier: { asideNs: given.options.setAsideNs },
     });
     this.applyPolicy();
   }
@@ -335,6 +340,11 @@ export class EngineState {
     this.backoff.endFailureBackoff(peer.id);
     this.touchPeer(peer);
     this.peersChanged = true;
+  }
+
+  /** May another attempt of a call that is under way go to this peer? The only place that is asked. */
+  mayAddAttempt(_peer: Peer, _kind: "retry" | "hedge" | "probe"): boolean {
+    return true;
   }
 
   // ── policy ──

@@ -205,7 +205,7 @@ export class Executor implements RequestListener {
 
   /** The peer-health gate: every send and call passes one. Parks while everybody eligible is cooling down. */
   #runGate(execution: Execution, index: number, operation: Operation): void {
-    const choice = choosePeer(this.#state, execution.valueAt(operation.inputs[0] as number), new Set());
+    const choice = choosePeer(this.#state, execution.valueAt(operation.inputs[0] as number), flowBehind(execution, operation));
     switch (choice.kind) {
       case "peer": return this.complete(execution, index, [choice.peer.id]);
       case "denied": return this.fail(execution, index, deniedFailure(choice.reason));
@@ -628,4 +628,11 @@ function earlier(bound: Due, now: number, deadlineNs: number | "never"): Due {
   if (deadlineNs === "never") return bound;
   const own = addNs(now, deadlineNs);
   return bound === "never" ? own : Math.min(bound, own);
+}
+
+/** The flow that will be asked with a gate's permit. */
+function flowBehind({ program }: Execution, gate: Operation): string {
+  const [reader] = program.consumers[gate.outputs[0] as number] ?? [];
+  const outgoing = program.operations[reader as number];
+  return outgoing?.kind === "call" || outgoing?.kind === "send" ? outgoing.flow : "";
 }

@@ -5,6 +5,8 @@ import { attemptBudgetNs } from "../peer/attempt-budget.ts";
 import type { Chain } from "../base/ids.ts";
 import type { Operation } from "../flow/program.ts";
 import type { Failure } from "../flow/definitions.ts";
+import { isRepeatable } from "../flow/repeatable.ts";
+import type { AttemptOutcome } from "../peer/relative-outliers.ts";
 import type { EdgeReport, PortPayload, ReplyBody } from "../wire/message.ts";
 import type { Attempt, Command } from "./command.ts";
 import type { EngineState } from "./engine-state.ts";
@@ -13,10 +15,13 @@ import { parseFailure } from "./finished-executions.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerLinks, StreamListener } from "./peer-links.ts";
 import { validateOutputs, valueFailure } from "./port-values.ts";
-import { choosePeer, isFailing, isGroup } from "./selection.ts";
+import { choosePeer, groupOf, isFailing } from "./selection.ts";
 import type { OutboxEntry } from "./session.ts";
 
 export type CallOperation = Extract<Operation, { kind: "call" }>;
+
+/** Why a call asks another peer: the one asked may fail, or is merely slow. */
+type FurtherAttempt = "retry" | "hedge";
 
 /** Who learns how a request ended. */
 export interface RequestListener {
@@ -52,8 +57,9 @@ export class Requests implements StreamListener {
   begin(command: Command, execution: Execution, peer: Peer): void {
     const attempt: Attempt = {
       peer: peer.id, number: ++command.attempt, state: "queued", sentAt: 0, redelivered: false, doublings: 0,
-      budgetFrom: this.#state.awake,
+      budgetFrom: this.#state.awake, beganAt: this.#state.awake, load: null,
     };
+    this.#burden(command, execution, peer, attempt);
     command.attempts.push(attempt);
     peer.inFlight++;
     peer.counts.calls++;
@@ -74,6 +80,8 @@ export class Requests implements StreamListener {
     for (const attempt of command.attempts) {
       const peer = this.#state.peer(attempt.peer);
       peer.inFlight++;
+      const execution = this.#state.executions.get(command.execution);
+      if (execution !== undefined) this.#burden(command, execution, peer, attempt);
       if (attempt.state === "queued") peer.queue.push(command);
     }
     this.#armBudget(command);
@@ -94,12 +102,13 @@ export class Requests implements StreamListener {
       const chain = chainOf(execution, operation);
       state.tracker.observeRoundTrip(peer.site(operation.flow), chain, state.awake - attempt.sentAt, state.awake);
     }
+    this.#learnAnswer(command, operation, peer, attempt, body.outcome);
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
     if (body.outcome === "refused") {
       // It never ran there; who else was asked may still answer.
       this.#endAttempt(command, attempt, `refused: ${failure.code}`);
-      if (this.#tryAnother(command, execution, operation) || command.attempts.length > 0) return this.#armBudget(command);
+      if (this.#tryAnother(command, execution, operation, "retry") || command.attempts.length > 0) return this.#armBudget(command);
     }
     this.#finish(command, attempt);
     this.#listener.requestFailed(command, failure);
@@ -151,7 +160,7 @@ export class Requests implements StreamListener {
       const execution = state.executions.get(command.execution);
       if (command.ended || execution === undefined) continue;
       const operation = execution.program.operations[command.operation] as CallOperation;
-      if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation)) continue;
+      if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation, "retry")) continue;
       this.cancel(command);
       const failure = { code: "OUTCOME_UNKNOWN", message: `The call may or may not have run: ${reason}.`, at: [], details: { peer: peer.id } };
       this.#listener.requestFailed(command, failure);
@@ -181,14 +190,15 @@ export class Requests implements StreamListener {
     const execution = state.executions.get(command.execution);
     if (execution === undefined) return;
     const operation = execution.program.operations[command.operation] as CallOperation;
-    let doubtful = false;
+    let wanted: FurtherAttempt | undefined;
     for (const attempt of command.attempts) {
       const peer = state.peer(attempt.peer);
       const overdue = state.awake - attempt.budgetFrom >= this.#budget(attempt, peer, execution, operation);
-      if (overdue) doubtful = this.#judgeOverdue(attempt, peer, execution, operation) || doubtful;
-      else if (attempt.state === "accepted" && isFailing(state, peer)) doubtful = true;
+      const failing = attempt.state === "accepted" && isFailing(state, peer);
+      const judged = overdue ? this.#judgeOverdue(command, attempt, peer, execution, operation) : failing ? "retry" : undefined;
+      if (judged === "retry" || wanted === undefined) wanted = judged;
     }
-    if (doubtful) this.#tryAnother(command, execution, operation);
+    if (wanted !== undefined) this.#tryAnother(command, execution, operation, wanted);
     this.#armBudget(command);
   }
 
@@ -213,21 +223,23 @@ export class Requests implements StreamListener {
     return reports;
   }
 
-  /** The budget of an attempt ran out: it doubles. True if another peer should be asked. */
-  #judgeOverdue(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): boolean {
+  /** The budget of an attempt ran out: it doubles. Says whether another peer should be asked, and as what. */
+  #judgeOverdue(command: Command, attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): FurtherAttempt | undefined {
     const state = this.#state;
     const from = attempt.budgetFrom;
     attempt.budgetFrom = state.awake;
     attempt.doublings++;
-    if (attempt.state === "queued") return true; // overload says nothing about the peer
+    if (attempt.state === "queued") return "retry"; // overload says nothing about the peer
     if (attempt.state === "sent") {
       state.recordOutcome(peer, "attempt-timed-out");
-      return true;
+      if (attempt.doublings === 1) this.#recordLoad(command, operation, peer, "failed");
+      return "retry";
     }
-    if (isFailing(state, peer)) return true;
+    if (isFailing(state, peer)) return "retry";
     // Accepted, and it shows life: slow, if we know better. A budget that nobody learned is no evidence.
     const shownLife = peer.link !== null && peer.link.lastReceivedAt - state.pausedNs >= from;
-    return shownLife && state.tracker.budgetTier(peer.site(operation.flow), chainOf(execution, operation)) !== "static";
+    const isSlow = shownLife && state.tracker.budgetTier(peer.site(operation.flow), chainOf(execution, operation)) !== "static";
+    return isSlow ? "hedge" : undefined;
   }
 
   #budget(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): number {
@@ -250,13 +262,71 @@ export class Requests implements StreamListener {
     state.timers.set("attempt-budget", command, Math.max(Math.ceil(next + state.pausedNs), state.now + 1));
   }
 
-  #tryAnother(command: Command, execution: Execution, operation: CallOperation): boolean {
-    if (command.attempt >= operation.attempts || !isGroup(command.subject)) return false;
+  /**
+   * A retry is one of the attempts that the call declares, and may go out whatever the flow does: who declares them says that
+   * it may run again. A hedge goes out beside one attempt that is merely slow, and only of a flow that may run twice; a
+   * call that declares no further attempt gets one for it.
+   */
+  #tryAnother(command: Command, execution: Execution, operation: CallOperation, kind: FurtherAttempt): boolean {
+    const state = this.#state;
+    const attemptsMax = kind === "hedge" ? Math.max(2, operation.attempts) : operation.attempts;
+    if (command.attempt >= attemptsMax || groupOf(command.subject) === undefined) return false;
+    if (kind === "hedge" && (command.attempts.length > 1 || !this.#mayHedge(operation))) return false;
     const tried = new Set([...command.attempts.map((attempt) => attempt.peer), ...command.failedPeers.keys()]);
-    const choice = choosePeer(this.#state, command.subject, tried);
+    const choice = choosePeer(state, command.subject, operation.flow, tried);
     if (choice.kind !== "peer" || choice.peer.link?.sendReady !== true) return false;
+    if (kind === "hedge" && isFailing(state, choice.peer)) return false; // no better than the slow one
+    if (!state.mayAddAttempt(choice.peer, kind)) return false;
+    if (kind === "hedge") state.count("hedges");
     this.begin(command, execution, choice.peer);
     return true;
+  }
+
+  #mayHedge(operation: CallOperation): boolean {
+    const { options, definitions } = this.#state;
+    return options.hedging && operation.hedge !== "never" && isRepeatable(operation.flow, definitions);
+  }
+
+  // ── what attempts teach about the members of a group ──
+
+  #burden(command: Command, execution: Execution, peer: Peer, attempt: Attempt): void {
+    const { flow } = execution.program.operations[command.operation] as CallOperation;
+    attempt.load = this.#state.loads.load(peer, flow);
+    attempt.load.latency.began(this.#state.awake);
+  }
+
+  /** An answer with a value is a sample; one with the application's error proves that the peer works; a refusal is a failure. */
+  #learnAnswer(command: Command, operation: CallOperation, peer: Peer, attempt: Attempt, outcome: ReplyBody["outcome"]): void {
+    const { awake, loads } = this.#state;
+    const { load } = attempt;
+    if (load === null) return;
+    attempt.load = null;
+    const waitedNs = attempt.beganAt === 0 ? 0 : awake - attempt.beganAt;
+    const group = loads.group(groupOf(command.subject) ?? "", operation.flow);
+    if (outcome === "ok" && waitedNs > 0) load.latency.answered(waitedNs, awake);
+    else load.latency.turnedDown(waitedNs, group.latencyNs, awake);
+    this.#recordLoad(command, operation, peer, outcome === "refused" ? "failed" : group.outcomeOf(waitedNs));
+  }
+
+  /** An attempt that ends unanswered has taken at least so long; whether it failed was said before, when its budget ran out. */
+  #learnUnanswered(command: Command, peer: Peer, attempt: Attempt): void {
+    const { awake, executions, loads } = this.#state;
+    const { load } = attempt;
+    if (load === null) return;
+    attempt.load = null;
+    const waitedNs = attempt.beganAt === 0 ? 0 : awake - attempt.beganAt;
+    const operation = executions.get(command.execution)?.program.operations[command.operation];
+    const group = operation?.kind === "call" ? loads.group(groupOf(command.subject) ?? "", operation.flow) : undefined;
+    load.latency.gaveUp(waitedNs, group?.latencyNs ?? 0, awake);
+    if (operation?.kind === "call" && group?.outcomeOf(waitedNs) === "slow") this.#recordLoad(command, operation, peer, "slow");
+  }
+
+  #recordLoad(command: Command, operation: CallOperation, peer: Peer, outcome: AttemptOutcome): void {
+    const state = this.#state;
+    const group = groupOf(command.subject);
+    if (group === undefined) return;
+    const isSetAside = state.loads.group(group, operation.flow).record(peer, outcome, state.awake, state.random);
+    if (isSetAside) state.count("peers-set-aside");
   }
 
   #seal(command: Command, execution: Execution, peer: Peer, attempt: Attempt): void {
@@ -309,6 +379,7 @@ export class Requests implements StreamListener {
   #release(command: Command, attempt: Attempt, tellPeer: boolean): void {
     const peer = this.#state.peer(attempt.peer);
     peer.inFlight--;
+    this.#learnUnanswered(command, peer, attempt);
     if (attempt.state === "queued") {
       const at = peer.queue.indexOf(command);
       if (at >= 0) peer.queue.splice(at, 1);

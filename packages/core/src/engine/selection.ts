@@ -11,36 +11,40 @@ export type Choice =
   | { kind: "denied"; reason: string }
   | { kind: "unknown"; reason: string };
 
+const NOBODY: readonly string[] = [];
+const NOT_TRIED: ReadonlySet<PeerId> = new Set();
+
 /**
- * Chooses whom to ask: of the peers that policy allows and that are not cooling down, one with a link before one
- * without, one that is up before one that is down, and then the one with the least in flight; ties go round.
+ * Chooses whom to ask for a flow: of the peers that policy allows and that are not cooling down, those with a link
+ * before those without, those that are up before those that are down, those that do as their group does before those set
+ * aside; of two of the first drawn at random, the one whose answer costs less (peer/peer-group.ts). Equal costs go by
+ * what is in flight altogether, which for one-way sends is all there is to go by.
  * Called at the gate for every call, and for every further attempt, with those already tried left out.
  */
-export function choosePeer(state: EngineState, selection: Value, tried: ReadonlySet<PeerId>): Choice {
-  const candidates = resolve(state, selection);
-  if (candidates.length === 0) return { kind: "unknown", reason: `nobody answers to ${describe(selection)}` };
-  let best: Peer | undefined;
-  let bestScore = Infinity;
+export function choosePeer(state: EngineState, selection: Value, flow: string, tried: ReadonlySet<PeerId> = NOT_TRIED): Choice {
+  const name = groupOf(selection);
+  const names = name === undefined ? nameOf(selection) : (state.groups.get(name) ?? NOBODY);
+  const group = state.loads.group(name ?? "", flow);
+  let known = 0;
   let retryAt = Infinity;
   let denied: string | undefined;
-  // Starting anywhere makes equal candidates take turns.
-  const start = candidates.length === 1 ? 0 : state.random.below(candidates.length);
-  for (let n = 0; n < candidates.length; n++) {
-    const peer = candidates[(start + n) % candidates.length] as Peer;
-    if (tried.has(peer.id)) continue;
-    const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
-    if (!decision.allow) {
-      if (decision.reason === "cooldown") retryAt = Math.min(retryAt, decision.retryAt);
+  group.clear();
+  for (const peerName of names) {
+    const peer = state.peersByName.get(peerName) ?? state.peers.get(peerName as PeerId);
+    if (peer === undefined) continue;
+    known++;
+    let rank: number | undefined;
+    if (!tried.has(peer.id)) {
+      const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
+      if (decision.allow) rank = (peer.link?.sendReady === true ? 0 : 2) + (isFailing(state, peer) ? 1 : 0);
+      else if (decision.reason === "cooldown") retryAt = Math.min(retryAt, decision.retryAt);
       else denied = decision.reason;
-      continue;
     }
-    const score = (peer.link?.sendReady === true ? 0 : 1e9) + (isFailing(state, peer) ? 1e6 : 0) + peer.inFlight;
-    if (score < bestScore) {
-      best = peer;
-      bestScore = score;
-    }
+    group.add(peer, rank, state.awake);
   }
-  if (best !== undefined) return { kind: "peer", peer: best };
+  const peer = group.pick(state.awake, state.random);
+  if (peer !== undefined) return { kind: "peer", peer };
+  if (known === 0) return { kind: "unknown", reason: `nobody answers to ${describe(selection)}` };
   if (retryAt < Infinity) return { kind: "wait", retryAt };
   if (denied !== undefined) return { kind: "denied", reason: denied };
   return { kind: "unknown", reason: `everybody in ${describe(selection)} was tried` };
@@ -51,15 +55,15 @@ export function isFailing(state: EngineState, peer: Peer): boolean {
   return peer.siteVerdict === "down" || state.governor.isDown(peer.id);
 }
 
-/** Does it name a group, so that a further attempt may go to another peer? */
-export function isGroup(selection: Value): boolean {
-  return typeof (selection as { group?: Value }).group === "string";
+/** The group that it names, so that a further attempt may go to another peer. */
+export function groupOf(selection: Value): string | undefined {
+  const { group } = (typeof selection === "object" && selection !== null ? selection : {}) as { group?: Value };
+  return typeof group === "string" ? group : undefined;
 }
 
-function resolve(state: EngineState, selection: Value): readonly Peer[] {
-  const { group, peer } = (typeof selection === "object" && selection !== null ? selection : {}) as { group?: Value; peer?: Value };
-  const names = typeof group === "string" ? (state.groups.get(group) ?? []) : typeof peer === "string" ? [peer] : [];
-  return names.map((name) => state.peersByName.get(name) ?? state.peers.get(name as PeerId)).filter((found) => found !== undefined);
+function nameOf(selection: Value): readonly string[] {
+  const { peer } = (typeof selection === "object" && selection !== null ? selection : {}) as { peer?: Value };
+  return typeof peer === "string" ? [peer] : NOBODY;
 }
 
 function describe(selection: Value): string {

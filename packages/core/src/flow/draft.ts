@@ -29,6 +29,8 @@ export type MapFlow = Omit<Extract<Operation, { kind: "map" }>, "kind" | "progra
   readonly remote: boolean;
   /** Attempts of each child's call; 1 for a local map. */
   readonly attempts: number;
+  /** Of each child's call. */
+  readonly hedge?: "never";
 };
 
 /** Everything that programs refer to, by `name@version`; the flows they call or map over by name. */

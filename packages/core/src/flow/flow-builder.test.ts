@@ -158,6 +158,7 @@ test("builder: what cannot be meant is refused, with the reason", () => {
   refuses(/only an operation can fail/, () => drafted((b, { text }) => void b.failure(text)));
   refuses(/cannot fail/, () => drafted((b) => void b.failure(b.peer("ann"))));
   refuses(/needs `to`/, () => drafted((b) => void b.map(b.constant(["a"]), greet, { retry: { attempts: 2 } })));
+  refuses(/needs `to`/, () => drafted((b) => void b.map(b.constant(["a"]), greet, { hedge: "never" })));
   refuses(/say which/, () => drafted((b, { size }) => void b.map(b.constant(["a"]) as never, relay, { with: { times: size } } as never)));
   refuses(/concurrency is 0/, () => drafted((b) => void b.map(b.constant(["a"]), greet, { concurrency: 0 })));
   refuses(/deadlineMs is -1/, () => drafted((b, { text }) => void b.host(shout, text, { deadlineMs: -1 })));

@@ -29,12 +29,19 @@ export interface DeadlineOptions extends OperationOptions {
 }
 
 export interface Retry {
-  /** Attempts in all; further ones go to other peers of the selection when one is failing or slow. Default 1. */
+  /** Attempts in all; further ones go to other peers of the selection when one is failing. Default 1. */
   readonly attempts: number;
 }
 
+/**
+ * `auto` (default): a second peer of the selection may be asked while the first is slow, if the flow may run twice (its host
+ * operations are `pure` or `keyed`, and it changes nothing else). `never`: one peer works at a time.
+ */
+export type Hedge = "auto" | "never";
+
 export interface CallOptions extends DeadlineOptions {
   readonly retry?: Retry;
+  readonly hedge?: Hedge;
 }
 
 /** One item's outcome where a map collects failures. */
@@ -73,6 +80,8 @@ export type MapOptions<In, Out, Item extends keyof In, OnFailure, Into> = Operat
   readonly concurrency?: number;
   /** Attempts for each item; needs `to`. */
   readonly retry?: Retry;
+  /** For each item; needs `to`. */
+  readonly hedge?: Hedge;
   /** `fail` (default): the first failed item fails the map. `collect`: go on, and list what failed. */
   readonly onItemFailure?: OnFailure;
   /** Accumulate the results in cells as they arrive, in place of listing them. */
@@ -195,6 +204,7 @@ export class FlowBuilder {
       chain: null,
       deadlineNs: this.#deadlineNs(options, flow.deadlineNs),
       attempts: this.#attempts(options.retry),
+      ...hedgeField(options.hedge),
     };
     const outputs = this.#addWide(body, `call-${flow.name}`, [target, ...portsIn(ports, names)], results.length, options);
     return Object.fromEntries(results.map((name, index) => [name, outputs[index]])) as PortsOf<Out>;
@@ -219,6 +229,9 @@ export class FlowBuilder {
     if (options.retry !== undefined && options.to === undefined) {
       throw flowInvalid(this.#flow.name, null, `the map over ${flow.name} retries, but asks no peer: it needs \`to\``);
     }
+    if (options.hedge !== undefined && options.to === undefined) {
+      throw flowInvalid(this.#flow.name, null, `the map over ${flow.name} speaks of hedging, but asks no peer: it needs \`to\``);
+    }
     const { concurrency = CONCURRENCY_DEFAULT, into = [] } = options;
     checkCount(this.#flow.name, "concurrency", concurrency);
     const body: Omit<MapFlow, "name" | "inputs" | "outputs" | "onError"> = {
@@ -226,6 +239,7 @@ export class FlowBuilder {
       flow: useFlow(this.#uses, flow, this.#flow.name),
       remote: options.to !== undefined,
       attempts: this.#attempts(options.retry),
+      ...hedgeField(options.hedge),
       ports: [item, ...names],
       concurrency,
       onItemFailure: options.onItemFailure ?? "fail",
@@ -443,8 +457,14 @@ interface UntypedMapOptions extends OperationOptions {
   readonly to?: Port<Selection>;
   readonly concurrency?: number;
   readonly retry?: Retry;
+  readonly hedge?: Hedge;
   readonly onItemFailure?: "fail" | "collect";
   readonly into?: CellFold<never> | readonly CellFold<never>[];
+}
+
+/** Written only where it says something, so that a program that leaves it open has one encoding. */
+function hedgeField(hedge: Hedge = "auto"): { readonly hedge?: "never" } {
+  return hedge === "never" ? { hedge } : {};
 }
 
 function portsIn(ports: object, names: readonly string[]): Port<unknown>[] {

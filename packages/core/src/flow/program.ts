@@ -73,6 +73,8 @@ export type Operation = Readonly<
       deadlineNs: number | "never";
       /** Attempts in all, on different peers of a selection; 1 = none beyond the first. */
       attempts: number;
+      /** Left out: a second peer may be asked where the first is slow and the flow is repeatable. */
+      hedge?: "never";
     })
   /** Input 0: a list, further inputs: values that every child gets at its remaining ports. One child execution of `program` an item. */
   | (OperationBase & {

@@ -22,6 +22,11 @@ test("show: a program is a line an operation", () => {
   ].join("\n"));
 });
 
+test("show: a call that is never hedged says so", () => {
+  const shown = flow("careful", { input: { name: v.string() }, deadlineMs: 500 }, (b, { name }) => void b.call(greet, b.select("workers"), { name }, { hedge: "never" }));
+  assert.match(programToText(shown.draft().program), /flow greet, 1 attempts, never hedged/);
+});
+
 test("show: Mermaid draws failures dotted", () => {
   const lines = programToMermaid(greetAll.draft().program).split("\n");
   assert.ok(lines.includes('  op1["map-flow<br/>map-greet"]'));

@@ -96,8 +96,8 @@ function detailOf(operation: DraftOperation): string {
     case "host": return operation.fn;
     case "select": return `group ${operation.group}`;
     case "send": return `flow ${operation.flow}${chainText(operation)}`;
-    case "call": return `flow ${operation.flow}${chainText(operation)}, ${operation.attempts} attempts`;
-    case "map-flow": return `flow ${operation.flow}, ${operation.remote ? `remote, ${operation.attempts} attempts` : "local"}, ${mapText(operation)}`;
+    case "call": return `flow ${operation.flow}${chainText(operation)}, ${operation.attempts} attempts${hedgeText(operation)}`;
+    case "map-flow": return `flow ${operation.flow}, ${operation.remote ? `remote, ${operation.attempts} attempts${hedgeText(operation)}` : "local"}, ${mapText(operation)}`;
     case "map": return `program ${operation.program.slice(0, 12)}, ${mapText(operation)}`;
     case "update": return `cells ${operation.cells}, ${operation.fn}`;
     case "read": return `cells ${operation.cells} by ${operation.by}`;
@@ -141,4 +141,8 @@ function quoted(...lines: readonly string[]): string {
 function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length))) ?? [];
   return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join("  ")}`.trimEnd());
+}
+
+function hedgeText({ hedge }: { readonly hedge?: "never" }): string {
+  return hedge === undefined ? "" : ", never hedged";
 }

@@ -28,6 +28,7 @@ const cases: readonly { name: string; value: Value; reason: RegExp }[] = [
   { name: "a kind of the prototype", value: withCall({ kind: "toString" }), reason: /operation 2/ },
   { name: "an operation's unknown field", value: withCall({ more: 1 }), reason: /operation 2/ },
   { name: "a negative slot", value: withCall({ inputs: [-1, 0, 0] }), reason: /operation 2/ },
+  { name: "a hedge that is no option", value: withCall({ hedge: "auto" }), reason: /operation 2/ },
   { name: "no attempts", value: withCall({ attempts: 0 }), reason: /operation 2/ },
   { name: "a hop beyond 255", value: withCall({ chain: { id: "0".repeat(16), hop: 256 } }), reason: /operation 2/ },
   { name: "more slots than are written", value: { ...program, slots: 1_000_000_000 }, reason: /written by nothing/ },
@@ -43,6 +44,11 @@ for (const { name, value, reason } of cases) {
     });
   });
 }
+
+test("validateProgram: a call may say that it is never hedged", () => {
+  const value = withCall({ hedge: "never" });
+  assert.equal(validateProgram(value), value);
+});
 
 test("validateProgram: what the compiler made is taken", () => {
   for (const compiled of definitions.programs.values()) assert.equal(validateProgram(compiled as unknown as Value), compiled);

@@ -32,13 +32,14 @@ function nullOr(shape: Shape): Shape {
 function list(shape: Shape): Shape {
   return (value) => Array.isArray(value) && value.length <= LIST_LENGTH_MAX && value.every(shape);
 }
-/** Exactly these fields: an unknown one may mean what this version cannot do. */
-function record(fields: Fields): Shape {
+/** Exactly these fields, and perhaps the optional ones: an unknown one may mean what this version cannot do. */
+function record(fields: Fields, optional: Fields = {}): Shape {
   const names = Object.keys(fields);
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) return false;
     const given = value as Readonly<Record<string, Value>>;
-    if (Object.keys(given).length !== names.length) return false;
+    const further = Object.keys(given).filter((name) => !Object.hasOwn(fields, name));
+    if (!further.every((name) => Object.hasOwn(optional, name) && (optional[name] as Shape)(given[name] as Value))) return false;
     return names.every((name) => Object.hasOwn(given, name) && (fields[name] as Shape)(given[name] as Value));
   };
 }
@@ -71,10 +72,12 @@ const OPERATION_FIELDS: Readonly<Record<OperationKind, Fields>> = {
   output: { port: text },
 };
 
+const OPTIONAL_FIELDS: Readonly<Partial<Record<OperationKind, Fields>>> = { call: { hedge: oneOf("never") } };
+
 const operationShapes = new Map(
   Object.entries(OPERATION_FIELDS).map(([kind, fields]) => {
     const shared: Fields = { kind: oneOf(kind), name: text, inputs: list(whole), outputs: list(whole), onError: nullOr(whole) };
-    return [kind as Value, record({ ...shared, ...fields })];
+    return [kind as Value, record({ ...shared, ...fields }, OPTIONAL_FIELDS[kind as OperationKind])];
   }),
 );
 

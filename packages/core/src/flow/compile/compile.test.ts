@@ -64,6 +64,15 @@ test("lower-maps: a remote map runs a made-up child that makes one gated call", 
   });
 });
 
+test("lower-maps: what is said of hedging goes to the child's call; what is not said is not encoded", () => {
+  const hedgeOf = (options: { readonly hedge?: "auto" | "never" }): unknown[] => {
+    const parent = compiled(flow("asking", names, (b, { names }) => void b.map(names, greet, { to: b.select("workers"), ...options })));
+    const call = [...parent.children.values()][0]?.operations.at(-1);
+    return call !== undefined && "hedge" in call ? [call.hedge] : [];
+  };
+  assert.deepEqual([hedgeOf({}), hedgeOf({ hedge: "auto" }), hedgeOf({ hedge: "never" })], [[], [], ["never"]]);
+});
+
 test("lower-maps: a flow that runs itself as a child is refused; one that calls itself is not", () => {
   const mapsItself: AnyFlow = flow("self", names, (b, { names }) => void b.map(names, mapsItself as typeof greet));
   assert.throws(() => compiled(mapsItself), { code: "FLOW_INVALID" });

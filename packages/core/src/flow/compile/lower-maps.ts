@@ -63,6 +63,7 @@ function callingProgram(parent: DraftProgram, map: MapFlow, flow: FlowSignature)
     chain: null,
     deadlineNs,
     attempts: map.attempts,
+    ...(map.hedge === undefined ? {} : { hedge: map.hedge }),
   };
   return {
     format: 1,
