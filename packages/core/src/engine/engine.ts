@@ -260,9 +260,11 @@ export class Engine {
     }
     link.lastReceivedAt = state.now;
     // What says more than that somebody lives is told where it is handled.
-    if (!TELLING.has(message.kind)) state.tracker.watch.recordLife(peer.linkSite, state.awake);
+    if (!TELLING.has(message.kind)) {
+      state.tracker.watch.recordLife(peer.linkSite, state.awake);
+      if (peer.siteVerdict !== "live") this.#links.judge(peer);
+    }
     state.endFailureBackoff(peer);
-    if (peer.siteVerdict !== "live") this.#links.judge(peer);
     switch (message.kind) {
       case "hello": return this.#links.handleHello(peer, link, message);
       case "envelope": return this.#takeEnvelope(peer, link, message);

@@ -248,7 +248,7 @@ export class PeerLinks {
     watch.forgetOffset(peer.linkSite);
     if (peer.siteVerdict === "down" && hello.incarnation === peer.session.peerIncarnation) watch.recordHeartbeat(peer.linkSite, awake);
     else watch.recordLife(peer.linkSite, awake);
-    this.judge(peer);
+    if (peer.siteVerdict !== "live") this.judge(peer);
   }
 
   /**
@@ -308,6 +308,8 @@ export class PeerLinks {
     const state = this.#state;
     const { sentAtUs, intervalUs } = message;
     state.tracker.watch.recordHeartbeat(peer.linkSite, state.awake, { sentAt: sentAtUs * 1e3, intervalNs: intervalUs * 1e3 });
+    if (peer.siteVerdict !== "live") this.judge(peer); // which ends the link if the beat is old
+    if (peer.link !== link) return;
     this.handleAcknowledged(peer, link, message.acknowledged, message.window);
     if (peer.link === link) {
       // An echo is no traffic of our own: our heartbeats go on beside it.
@@ -322,6 +324,7 @@ export class PeerLinks {
     if (sentAt === undefined) return;
     link.beatsSentAt.delete(message.beat);
     state.tracker.watch.recordAnswer(peer.linkSite, state.awake, sentAt);
+    if (peer.siteVerdict !== "live") this.judge(peer);
     this.observeLink(peer, state.awake - sentAt);
     state.recordOutcome(peer, "heartbeat-echo");
   }

@@ -16,7 +16,13 @@ average; and the *query accuracy*, the share of the peer's life in which it is n
 
 **How to read a verdict.** A rule is on the front if no other detects at least as fast (p99) with at most as many false suspicions, and is
 better in one of the two. Rates below a few hundredths per peer-day rest on a handful of events. A front says nothing of what a mistake
-costs: a detector that is twice as fast and wrong every minute stands on it.
+costs: a detector that is twice as fast and wrong every minute stands on it. Ours has two verdicts, and the goals that are its defaults: *suspect*
+is announced and no more (within 5.5 s, one mistake a day), *down* acts (within 30 s, one mistake in thirty days; the bound on time goes
+first). Neither is held against the other.
+
+**What ours has that others have not.** Its beats carry when they were sent, so a queue of late ones keeps nobody up. A peer that is
+late is asked, four times a period until it answers: one beat in ten is, since that many are late; both ways of a question are as lossy
+as the trace. It hears of its other peers, and holds its verdicts back while all are silent.
 
 **What to doubt.** The traces are synthetic. The rules are re-implemented from their publications, with the settings below, and
 fire at the instant they reach their threshold; systems that check once a second are half a second slower. After a pause of its own a

@@ -2,6 +2,8 @@ export interface Point {
   readonly name: string;
   readonly detectionP99: number;
   readonly mistakesPerDay: number;
+  /** Our verdicts are one detector: none of them is held against another. */
+  readonly isOurs?: boolean | undefined;
 }
 
 /** On the front, or which rule is at least as good in both and better in one; a control is not judged. */
@@ -17,6 +19,7 @@ export function verdicts(points: readonly Point[]): Map<string, Verdict> {
 }
 
 function dominates(a: Point, b: Point): boolean {
+  if (a.isOurs === true && b.isOurs === true) return false;
   const atLeast = a.detectionP99 <= b.detectionP99 && a.mistakesPerDay <= b.mistakesPerDay;
   return atLeast && (a.detectionP99 < b.detectionP99 || a.mistakesPerDay < b.mistakesPerDay);
 }

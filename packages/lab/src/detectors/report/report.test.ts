@@ -41,6 +41,8 @@ test("pareto: dominated is who is beaten in one and in neither better; equals st
     fast: { kind: "front" }, exact: { kind: "front" }, both: { kind: "front" }, twin: { kind: "front" },
     worse: { kind: "dominated", by: "both" }, never: { kind: "dominated", by: "exact" },
   });
+  const ours = verdicts([{ ...point("suspect", 1, 0), isOurs: true }, { ...point("down", 2, 0), isOurs: true }, point("theirs", 3, 0)]);
+  assert.deepEqual(Object.fromEntries(ours), { suspect: { kind: "front" }, down: { kind: "front" }, theirs: { kind: "dominated", by: "suspect" } });
 });
 
 test("numbers: never, none, and as many digits as there is evidence", () => {

@@ -22,7 +22,7 @@ export interface TraceResult {
 export function judge(trace: Trace, figures: readonly Figures[]): TraceResult {
   const rows = rulesFor(trace).map((rule, place) => ({ rule, figures: figures[place] as Figures }));
   const judged = rows.filter(({ rule }) => rule.isControl !== true);
-  const found = verdicts(judged.map(({ rule: { name }, figures: { detectionP99, mistakesPerDay } }) => ({ name, detectionP99, mistakesPerDay })));
+  const found = verdicts(judged.map(({ rule: { name, isOurs }, figures: { detectionP99, mistakesPerDay } }) => ({ name, isOurs, detectionP99, mistakesPerDay })));
   return { trace, rows: rows.map((row) => ({ ...row, verdict: found.get(row.rule.name) ?? { kind: "control" } })) };
 }
 
