@@ -26,6 +26,8 @@ export interface Attempt {
   doublings: number;
   /** Awake time at which the current budget began. Soft. */
   budgetFrom: number;
+  /** The current budget, in ns; 0 = not armed yet. It only grows until the attempt gets further. Soft. */
+  budgetNs: number;
 }
 
 const NOBODY: ReadonlyMap<PeerId, string> = new Map();
@@ -95,7 +97,7 @@ export class Command implements Row, TimerSubject {
       const state = fields.text() as Attempt["state"];
       fields.check(state === "queued" || state === "sent" || state === "accepted", "a state of an attempt");
       // What was on its way before a restart gives no round trip.
-      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake });
+      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake, budgetNs: 0 });
     }
     for (const pair of reader.lists()) command.addFailedPeer(pair.text() as PeerId, pair.text());
     reader.end();

@@ -28,12 +28,13 @@ export type {
 } from "./peer-governor.ts";
 export { PRODUCT_DETECTOR, PhiAccrualDetector, REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
 export type { DetectorOptions } from "./phi-accrual-detector.ts";
+export { RoundTripTail } from "./round-trip-tail.ts";
 export { RttEma } from "./rtt-ema.ts";
 export type { EmaState } from "./rtt-ema.ts";
 export { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";
 export type { RttTrackerOptions } from "./rtt-options.ts";
 export type { Chain, EdgeData, ReportData, SiteData, SiteState } from "./rtt-site.ts";
 export { RttTracker } from "./rtt-tracker.ts";
-export type { BudgetTier, Crossing, PriorData, SiteExplanation, SiteTransition } from "./rtt-tracker.ts";
+export type { BudgetContext, BudgetTier, BudgetWeights, Crossing, PriorData, SiteExplanation, SiteTransition, TierWeight } from "./rtt-tracker.ts";
 export type { ChainId, PeerId, SiteId } from "../base/ids.ts";
 export { RuntimeError } from "../base/errors.ts";

@@ -22,6 +22,8 @@ export class RttEma {
   #srttNs = 0;
   #rttvarNs = 0;
   #sampleCount = 0;
+  /** Awake time of the last sample; 0 = not known, and then it does not age. No part of the state. */
+  updatedAt = 0;
 
   /** Throws SNAPSHOT_INVALID. */
   static restore(state: EmaState): RttEma {
@@ -65,6 +67,22 @@ export class RttEma {
       this.#srttNs = blend(this.#srttNs, sampleNs, powerOfTwo(alphaShift));
     }
     this.#sampleCount = addNs(this.#sampleCount, 1);
+  }
+
+  /**
+   * Takes a sample of which only a lower bound was seen, at what it is reckoned to be and with a share of a sample's
+   * weight. It never lowers mean, deviation or budget, and is not counted.
+   */
+  observeImputed(sampleNs: number, share: number): void {
+    if (this.#sampleCount === 0 || sampleNs <= this.#srttNs) return;
+    const beyond = (sampleNs - this.#srttNs) * share;
+    this.#rttvarNs = Math.max(this.#rttvarNs, blend(this.#rttvarNs, Math.floor(beyond), 4));
+    this.#srttNs = addNs(this.#srttNs, Math.floor(beyond / 8));
+  }
+
+  /** Makes the estimate count for `samples` at most. */
+  discount(samples: number): void {
+    this.#sampleCount = Math.min(this.#sampleCount, Math.floor(samples));
   }
 
   /**
