@@ -1,6 +1,7 @@
 import type { ExperimentOptions } from "../experiment.ts";
 import { RULES } from "../rules/rules.ts";
 import { rate, seconds, share } from "../../report/numbers.ts";
+import { table } from "../../report/table.ts";
 import type { Verdict } from "./pareto.ts";
 import type { Row, TraceResult } from "./report.ts";
 
@@ -75,9 +76,4 @@ function cell(row: Row | undefined): string {
 function words(verdict: Verdict): string {
   if (verdict.kind === "control") return "a control, not judged";
   return verdict.kind === "front" ? "on the front" : `dominated by ${verdict.by}`;
-}
-
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return `${[line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n")}\n`;
 }

@@ -1,3 +1,4 @@
+import { escape, label, LogAxis, px } from "../../report/log-axis.ts";
 import type { Row, TraceResult } from "./report.ts";
 
 const WIDTH = 720;
@@ -10,29 +11,6 @@ const BOTTOM = 50;
 const CHARACTER = 7;
 /** What is faster stands here: a rule that suspects at the death already detects in no time. */
 const LEAST_S = 0.1;
-
-/** A logarithmic axis from whole powers of ten to whole powers of ten. */
-class LogAxis {
-  readonly ticks: readonly number[];
-  readonly #from: number;
-  readonly #to: number;
-  readonly #first: number;
-  readonly #last: number;
-
-  constructor(values: readonly number[], from: number, to: number) {
-    const powers = values.map((value) => Math.log10(value));
-    this.#first = Math.floor(Math.min(...powers));
-    this.#last = Math.max(this.#first + 1, Math.ceil(Math.max(...powers)));
-    this.ticks = Array.from({ length: this.#last - this.#first + 1 }, (_, step) => 10 ** (this.#first + step));
-    this.#from = from;
-    this.#to = to;
-  }
-
-  at(value: number): number {
-    const position = (Math.log10(value) - this.#first) / (this.#last - this.#first);
-    return this.#from + position * (this.#to - this.#from);
-  }
-}
 
 /** Detection time against mistakes, one point a rule; nearer to the lower left is better, the line is the front. */
 export function scatter({ trace, rows }: TraceResult): string {
@@ -75,16 +53,4 @@ function marks(rows: readonly Row[], place: (row: Row) => { x: number; y: number
 function leastRate(rows: readonly Row[]): number {
   const seen = rows.map(({ figures }) => figures.mistakesPerDay).filter((value) => value > 0);
   return seen.length === 0 ? 0.001 : 10 ** (Math.ceil(Math.log10(Math.min(...seen))) - 2);
-}
-
-function px(value: number): string {
-  return value.toFixed(1);
-}
-
-function label(tick: number): string {
-  return String(Number(tick.toPrecision(1)));
-}
-
-function escape(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }

@@ -1,0 +1,5 @@
+/** A table in Markdown. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return `${[line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n")}\n`;
+}
