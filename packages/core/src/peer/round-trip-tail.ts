@@ -7,18 +7,23 @@ const BUCKETS = 64;
 const UNIT_NS = 1_048_576;
 const UNITS_MAX = 131_071;
 /** At this many samples every count is halved: what is older than some thousand samples counts for little. */
-const TOTAL_MAX = 4096;
-/** The share of round trips that may exceed the tail: a third of one in a thousand leaves room for what is still unknown. */
-const SHARE = 1 / 3072;
-/** So many samples in a row below the median are no chance (2^−32): the round trips have become shorter. */
-const RUN = 32;
+const TOTAL_MAX = 2048;
+/** The share of round trips that may exceed the tail: two thirds of one in a thousand leave room for what is still unknown. */
+const SHARE = 1 / 1536;
+/**
+ * So many samples in a row below the median whose smallness together is as unlikely as 2^−32, were they independent, show
+ * that the round trips have become shorter.
+ */
+const RUN = 8;
+const RUN_BITS = 32;
 /**
  * The standard normal's quantile that 1 in 2^k exceeds, and the one that `SHARE` exceeds. With few samples the tail
  * is drawn through median and largest sample as if the logarithms were normal.
  */
-const NORMAL = [0, 0, 0.6745, 1.1503, 1.5341, 1.8627, 2.1539, 2.4176, 2.6601, 2.8856, 3.0973, 3.2973] as const;
-const NORMAL_AT_SHARE = 3.4116;
-const STRETCH_MAX = 3;
+const NORMAL = [0, 0, 0.6745, 1.1503, 1.5341, 1.8627, 2.1539, 2.4176, 2.6601, 2.8856, 3.0973] as const;
+const NORMAL_AT_SHARE = 3.2151;
+/** What has not been seen is at most an octave beyond what has. */
+const STRETCH_BUCKETS = 4;
 
 /** Lower bounds of the buckets, in ns, and the last one's upper bound. */
 const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS * (bucket < 4 ? bucket : (4 + (bucket & 3)) << ((bucket >> 2) - 1)));
@@ -41,9 +46,10 @@ export class RoundTripTail {
   #below = 0;
   #top = 0;
   #above = 0;
-  /** Samples in a row below the median, and the largest bucket of them. */
+  /** Samples in a row below the median, the largest bucket of them, and how unlikely they are, as a power of two. */
   #run = 0;
   #runTop = 0;
+  #runBits = 0;
 
   /** Throws SNAPSHOT_INVALID. Takes what `state` gives. */
   static restore(pairs: readonly number[]): RoundTripTail {
@@ -75,19 +81,20 @@ export class RoundTripTail {
     return pairs;
   }
 
-  observe(sampleNs: number): void {
+  /** True if the round trips have plainly become shorter: all that came before this sample's run is forgotten. */
+  observe(sampleNs: number): boolean {
     assert(isQuantity(sampleNs), "a sample is a quantity");
     const bucket = bucketOf(sampleNs);
-    if (bucket >= this.#median) this.#run = this.#runTop = 0;
-    else {
-      if (bucket > this.#runTop) this.#runTop = bucket;
-      if (++this.#run >= RUN && this.#total >= 2 * RUN) this.#forget(bucket);
-    }
+    const forgets = this.#judgeRun(bucket);
+    if (forgets) this.#forget(bucket);
     this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
-    if (++this.#total >= TOTAL_MAX) return this.halve();
-    if (bucket < this.#median) this.#below++;
-    if (bucket > this.#top) this.#above++;
-    this.#settle();
+    if (++this.#total >= TOTAL_MAX) this.halve();
+    else {
+      if (bucket < this.#median) this.#below++;
+      if (bucket > this.#top) this.#above++;
+      this.#settle();
+    }
+    return forgets;
   }
 
   /** The time in ns that one round trip in some thousand exceeds; 0 without a sample. */
@@ -102,8 +109,8 @@ export class RoundTripTail {
     const octave = 31 - Math.clz32(total);
     const low = NORMAL[octave] as number;
     const reached = low + ((NORMAL[octave + 1] ?? NORMAL_AT_SHARE) - low) * (total / (1 << octave) - 1);
-    const stretch = reached * STRETCH_MAX > NORMAL_AT_SHARE ? NORMAL_AT_SHARE / reached : STRETCH_MAX;
-    return valueAt(this.#median + 0.5 + (this.#top + 0.5 - this.#median) * (stretch > 1 ? stretch : 1));
+    const beyond = reached === 0 ? STRETCH_BUCKETS : (this.#top + 0.5 - this.#median) * (NORMAL_AT_SHARE / reached - 1);
+    return valueAt(this.#top + 1 + (beyond > STRETCH_BUCKETS ? STRETCH_BUCKETS : beyond));
   }
 
   /** The share of samples above a time, 0 … 1. */
@@ -140,13 +147,26 @@ export class RoundTripTail {
     this.#recount();
   }
 
-  /** The round trips have become shorter: only the run that shows it is left. */
+  /** Does the run that this sample goes on with show that the round trips have become shorter? */
+  #judgeRun(bucket: number): boolean {
+    if (bucket >= this.#median) {
+      this.#run = this.#runTop = this.#runBits = 0;
+      return false;
+    }
+    if (bucket > this.#runTop) this.#runTop = bucket;
+    let below = 1;
+    for (let at = 0; at <= bucket; at++) below += this.#counts[at] as number;
+    this.#runBits += 31 - Math.clz32(Math.floor((this.#total + 1) / below));
+    return ++this.#run >= RUN && this.#runBits >= RUN_BITS && this.#total >= 2 * RUN;
+  }
+
+  /** Only the run is left. */
   #forget(bucket: number): void {
     this.#counts.fill(0);
-    this.#counts[bucket] = RUN - 2;
+    this.#counts[bucket] = this.#run - 2;
     this.#counts[this.#runTop] = (this.#counts[this.#runTop] as number) + 1;
-    this.#total = RUN - 1;
-    this.#run = this.#runTop = 0;
+    this.#total = this.#run - 1;
+    this.#run = this.#runTop = this.#runBits = 0;
     this.#recount();
   }
 

@@ -80,6 +80,13 @@ export class RttEma {
     this.#srttNs = addNs(this.#srttNs, Math.floor(beyond / 8));
   }
 
+  /** Begins again at this sample, as it would with a first one, but counts for no less than it did. */
+  relearn(sampleNs: number): void {
+    assert(isQuantity(sampleNs), "a sample is a quantity");
+    this.#srttNs = sampleNs;
+    this.#rttvarNs = Math.floor(sampleNs / 2);
+  }
+
   /** Makes the estimate count for `samples` at most. */
   discount(samples: number): void {
     this.#sampleCount = Math.min(this.#sampleCount, Math.floor(samples));

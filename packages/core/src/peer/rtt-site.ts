@@ -153,7 +153,10 @@ export class RttSite<S extends string = SiteId> {
     if (this.#options.tails) {
       const tail = (this.tail ??= new RoundTripTail());
       this.#fadeTail(tail, now);
-      tail.observe(elapsedNs);
+      if (tail.observe(elapsedNs)) {
+        this.#aggregate.relearn(elapsedNs);
+        if (chain !== undefined) this.edge(chain)?.relearn(elapsedNs);
+      }
       this.tailNs = tail.valueNs();
     }
     this.lastUpdatedAt = now;
@@ -197,8 +200,12 @@ export class RttSite<S extends string = SiteId> {
     this.#widening = Math.min(WIDENING_MAX, this.#widening + WIDENING_ONE);
   }
 
-  /** What was learned before a restart counts for less, the longer it took; never for more than an estimate remembers. */
+  /**
+   * What was learned before a restart counts for less, the longer it took; never for more than an estimate remembers,
+   * and never without widening the budget a little.
+   */
   discount(asleepNs: number): void {
+    this.#widening = Math.max(this.#widening, WIDENING_ONE);
     const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
     for (const ema of this.#estimates()) ema.discount(samples);
     if (this.tail === undefined) return;
