@@ -25,6 +25,9 @@ const NORMAL_AT_SHARE = 3.2151;
 /** What has not been seen is at most an octave beyond what has. */
 const STRETCH_BUCKETS = 4;
 
+/** Multiples of it modulo 1 fill the unit evenly, however many they are. */
+const GOLDEN = 0.6180339887498949;
+
 /** Lower bounds of the buckets, in ns, and the last one's upper bound. */
 const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS * (bucket < 4 ? bucket : (4 + (bucket & 3)) << ((bucket >> 2) - 1)));
 
@@ -50,6 +53,8 @@ export class RoundTripTail {
   #run = 0;
   #runTop = 0;
   #runBits = 0;
+  /** Where the next sample that is only known to exceed a time falls among those that do, 0 … 1. No part of the state. */
+  #turn = 0;
 
   /** Throws SNAPSHOT_INVALID. Takes what `state` gives. */
   static restore(pairs: readonly number[]): RoundTripTail {
@@ -63,7 +68,7 @@ export class RoundTripTail {
       tail.#counts[bucket] = count;
     }
     if (tail.#total >= TOTAL_MAX) throw new RuntimeError("SNAPSHOT_INVALID", { part: "tail", field: "count" });
-    tail.#settle();
+    tail.#recount();
     return tail;
   }
 
@@ -87,13 +92,7 @@ export class RoundTripTail {
     const bucket = bucketOf(sampleNs);
     const forgets = this.#judgeRun(bucket);
     if (forgets) this.#forget(bucket);
-    this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
-    if (++this.#total >= TOTAL_MAX) this.halve();
-    else {
-      if (bucket < this.#median) this.#below++;
-      if (bucket > this.#top) this.#above++;
-      this.#settle();
-    }
+    this.#add(bucket);
     return forgets;
   }
 
@@ -133,6 +132,19 @@ export class RoundTripTail {
     return count === 0 ? ns : Math.max(ns, Math.floor(sum / count));
   }
 
+  /** Takes a sample of which is known that it exceeds a time: one like those that do, each of them in its turn. */
+  observeAbove(ns: number): void {
+    const bucket = bucketOf(ns);
+    let mass = (this.#counts[bucket] as number) / 2;
+    for (let at = bucket + 1; at < BUCKETS; at++) mass += this.#counts[at] as number;
+    if (mass === 0) return;
+    this.#turn = (this.#turn + GOLDEN) % 1;
+    let at = bucket;
+    let reached = (this.#counts[bucket] as number) / 2;
+    while (reached <= this.#turn * mass && at < BUCKETS - 1) reached += this.#counts[++at] as number;
+    this.#add(at);
+  }
+
   /** Makes everything count half. What is left over goes up to the next bucket in use, so that singles do not all vanish. */
   halve(): void {
     let carry = 0;
@@ -145,6 +157,14 @@ export class RoundTripTail {
       this.#total += this.#counts[bucket] as number;
     }
     this.#recount();
+  }
+
+  #add(bucket: number): void {
+    this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
+    if (++this.#total >= TOTAL_MAX) return this.halve();
+    if (bucket < this.#median) this.#below++;
+    if (bucket > this.#top) this.#above++;
+    this.#settle();
   }
 
   /** Does the run that this sample goes on with show that the round trips have become shorter? */

@@ -1,9 +1,9 @@
 import { assert } from "../base/assert.ts";
-import { addNs } from "../base/time.ts";
+import { addNs, NS_MAX } from "../base/time.ts";
 import { isQuantity, powerOfTwo, readObject, readQuantity } from "./quantity.ts";
 
 /** Samples after which an estimate answers for itself (spec/peers.md §3.1). */
-const WARM_SAMPLES = 3;
+export const WARM_SAMPLES = 3;
 
 /** One estimate as plain data. All whole numbers. */
 export interface EmaState {
@@ -71,13 +71,15 @@ export class RttEma {
 
   /**
    * Takes a sample of which only a lower bound was seen, at what it is reckoned to be and with a share of a sample's
-   * weight. It never lowers mean, deviation or budget, and is not counted.
+   * weight, 0 … 1. It is not counted.
    */
   observeImputed(sampleNs: number, share: number): void {
-    if (this.#sampleCount === 0 || sampleNs <= this.#srttNs) return;
-    const beyond = (sampleNs - this.#srttNs) * share;
-    this.#rttvarNs = Math.max(this.#rttvarNs, blend(this.#rttvarNs, Math.floor(beyond), 4));
-    this.#srttNs = addNs(this.#srttNs, Math.floor(beyond / 8));
+    assert(isQuantity(sampleNs), "a sample is a quantity");
+    if (this.#sampleCount === 0) return;
+    const error = sampleNs - this.#srttNs;
+    const deviationNs = bounded(this.#rttvarNs + ((Math.abs(error) - this.#rttvarNs) * share) / 4);
+    if (error < 0 || deviationNs > this.#rttvarNs) this.#rttvarNs = deviationNs; // what came late makes nothing narrower
+    this.#srttNs = bounded(this.#srttNs + (error * share) / 8);
   }
 
   /** Begins again at this sample, as it would with a first one, but counts for no less than it did. */
@@ -107,4 +109,9 @@ export class RttEma {
 
 function blend(old: number, sample: number, divisor: number): number {
   return addNs(old - Math.floor(old / divisor), Math.floor(sample / divisor));
+}
+
+/** The whole quantity below. */
+function bounded(value: number): number {
+  return value < NS_MAX ? Math.floor(value) : NS_MAX;
 }

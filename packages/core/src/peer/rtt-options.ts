@@ -80,7 +80,7 @@ export const PRODUCT_RTT: RttTrackerOptions<string> = {
   blendSamples: 3,
   halfLifeNs: 600 * NS_PER_S,
   tails: true,
-  widening: 0.25,
+  widening: 0.5,
   backsOff: true,
   roundTripsAreHeartbeats: false,
   detector: PRODUCT_DETECTOR,

@@ -56,7 +56,7 @@ const TIMEOUTS_MAX = 32;
 export const WIDENING_ONE = 1024;
 const WIDENING_MAX = 4 * WIDENING_ONE;
 /** An estimate has forgotten nearly all that came before so many samples; after a long silence it counts for no more. */
-const MEMORY_SAMPLES = 16;
+export const MEMORY_SAMPLES = 16;
 
 /** What RttTracker holds of one site. Edges and reports are ordered by recency and bounded by `maxPerSite`. */
 export class RttSite<S extends string = SiteId> {
@@ -178,7 +178,7 @@ export class RttSite<S extends string = SiteId> {
     this.#imputed += share;
     if (this.#imputed < 1) return;
     this.#imputed--;
-    tail.observe(imputedNs);
+    tail.observeAbove(atLeastNs);
     this.tailNs = tail.valueNs();
   }
 

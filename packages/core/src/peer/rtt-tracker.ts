@@ -5,11 +5,11 @@ import { makeRoom } from "./make-room.ts";
 import { boundQuantity, isQuantity, powerOfTwo, readList, readObject, readQuantity, readText } from "./quantity.ts";
 import { setRecent } from "./recent-map.ts";
 import { RoundTripTail } from "./round-trip-tail.ts";
-import { RttEma } from "./rtt-ema.ts";
+import { RttEma, WARM_SAMPLES } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import { rttTrackerOptions } from "./rtt-options.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
-import { fade, refresh, rememberedSamples, RttSite, WIDENING_ONE } from "./rtt-site.ts";
+import { fade, MEMORY_SAMPLES, refresh, rememberedSamples, RttSite, WIDENING_ONE } from "./rtt-site.ts";
 import type { Chain, ReportData, SiteData, SiteState } from "./rtt-site.ts";
 
 /** Which estimate answered. */
@@ -79,8 +79,6 @@ export interface PriorData {
 
 /** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
 const GLOBAL_SHIFTS = { alpha: 6, beta: 5 } as const;
-/** Of the peer's reports no more samples count than its estimate remembers. */
-const REPORT_SAMPLES_MAX = 16;
 /** Sites of all kinds share the global prior: their slowest lie at most so many means away. */
 const SHAPE_MAX = 16;
 const NOWHERE: BudgetContext<never> = {};
@@ -243,9 +241,9 @@ export class RttTracker<S extends string = SiteId> {
     }
     const entry = this.#sites.get(site);
     this.#blend(entry, chain, staticDefaultNs, context);
-    let budgetNs = this.#meanNs + 4 * Math.max(this.#deviationNs, this.#unlearned === 1 ? 0 : minDeviationNs);
-    const tailNs = this.#tail(entry, chain, elapsedSince(context.now, entry?.lastUpdatedAt));
-    if (tailNs > budgetNs) budgetNs = tailNs;
+    const leastNs = this.#meanNs + 4 * minDeviationNs;
+    let budgetNs = this.#tail(entry, chain, elapsedSince(context.now, entry?.lastUpdatedAt));
+    if (leastNs > budgetNs && this.#unlearned < 1) budgetNs = leastNs;
     if (entry !== undefined) {
       budgetNs *= this.#widenedBy(entry);
       if (entry.timeouts > 1 && this.#options.backsOff) budgetNs *= powerOfTwo(entry.timeouts - 1);
@@ -254,13 +252,18 @@ export class RttTracker<S extends string = SiteId> {
     return Math.floor(Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs));
   }
 
-  /** Which estimate `estimateBudget` answers from: the one that weighs most, of equals the most particular. */
+  /**
+   * Which estimate `estimateBudget` answers from: the one that weighs most, of equals the most particular. It is "static"
+   * until some tier of our own round trips has three samples, and again when age has left less than one of them.
+   */
   budgetTier(site: S, chain: Chain | undefined, context: BudgetContext<S> = NOWHERE): BudgetTier {
     if (this.#options.blendSamples > 0) {
-      const weights = this.budgetWeights(site, chain, 0, context);
-      let heaviest: BudgetTier = "edge";
-      for (const tier of TIERS) if (weights[tier].weight > weights[heaviest].weight) heaviest = tier;
-      return heaviest;
+      let isLearned = false;
+      const weights = this.budgetWeights(site, chain, 0, context, (tier, { sampleCount }, _weight, freshness) => {
+        isLearned ||= tier !== "reports" && sampleCount >= WARM_SAMPLES && Math.min(sampleCount, MEMORY_SAMPLES) * freshness >= 1;
+      });
+      if (!isLearned) return "static";
+      return LEARNED_TIERS.reduce((heaviest, tier) => (weights[tier].weight > weights[heaviest].weight ? tier : heaviest));
     }
     const learned = this.#learned(site, chain);
     if (learned === undefined) return "static";
@@ -271,7 +274,7 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   /** How much every tier weighs in the budget, for people. In the reference one of them is all. */
-  budgetWeights(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): BudgetWeights {
+  budgetWeights(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE, tell?: Tell): BudgetWeights {
     const weights = Object.fromEntries(TIERS.map((tier) => [tier, NOTHING])) as Record<BudgetTier, TierWeight>;
     if (this.#options.blendSamples === 0) {
       const tier = this.budgetTier(site, chain);
@@ -280,7 +283,8 @@ export class RttTracker<S extends string = SiteId> {
       return weights;
     }
     weights.static = { ...asEstimate(staticDefaultNs), weight: 1 };
-    this.#blend(this.#sites.get(site), chain, staticDefaultNs, context, (tier, estimate, weight) => {
+    this.#blend(this.#sites.get(site), chain, staticDefaultNs, context, (tier, estimate, weight, freshness) => {
+      tell?.(tier, estimate, weight, freshness);
       for (const below of TIERS) weights[below] = { ...weights[below], weight: weights[below].weight * (1 - weight) };
       const { srttNs, rttvarNs, sampleCount } = estimate;
       weights[tier] = { srttNs, rttvarNs, sampleCount, weight };
@@ -436,7 +440,7 @@ export class RttTracker<S extends string = SiteId> {
     if (entry !== undefined) this.#shrink("site", entry.aggregate, now, tell);
     if (chain === undefined) return;
     const edge = entry?.edge(chain);
-    if (via !== undefined && (edge === undefined || edge.sampleCount < REPORT_SAMPLES_MAX)) this.#compose(via, chain, tell);
+    if (via !== undefined && (edge === undefined || edge.sampleCount < MEMORY_SAMPLES)) this.#compose(via, chain, tell);
     if (edge === undefined) return;
     this.#edgeWeight = this.#shrink("edge", edge, now, tell);
   }
@@ -460,7 +464,7 @@ export class RttTracker<S extends string = SiteId> {
     this.#deviationNs = weight * rttvarNs + rest * this.#deviationNs + disagreement;
     this.#meanNs = weight * srttNs + rest * this.#meanNs;
     this.#unlearned *= rest;
-    if (tell !== undefined) tell(tier, estimate, weight);
+    if (tell !== undefined) tell(tier, estimate, weight, freshness);
     return weight;
   }
 
@@ -471,14 +475,14 @@ export class RttTracker<S extends string = SiteId> {
     const link = neighbour.aggregate;
     const composed = {
       srttNs: addNs(link.srttNs, behind.srttNs), rttvarNs: addNs(link.rttvarNs, behind.rttvarNs),
-      sampleCount: Math.min(behind.sampleCount, REPORT_SAMPLES_MAX),
+      sampleCount: Math.min(behind.sampleCount, MEMORY_SAMPLES),
     };
     this.#mix("reports", composed, 1, tell);
     if (this.#meanNs < composed.srttNs) this.#meanNs = composed.srttNs;
   }
 
   #tail(entry: RttSite<S> | undefined, chain: Chain | undefined, age: number): number {
-    const typical = this.#meanNs * this.#shape;
+    const typical = Math.max(this.#meanNs + 4 * this.#deviationNs, this.#meanNs * this.#shape);
     if (entry === undefined || entry.tail === undefined) return typical;
     const size = entry.tail.size * fade(age, this.#options.halfLifeNs);
     let ownNs = entry.tailNs;
@@ -529,9 +533,10 @@ export class RttTracker<S extends string = SiteId> {
 }
 
 /** Hears of each estimate that is blended in, from the least to the most particular. */
-type Tell = (tier: BudgetTier, estimate: EmaState, weight: number) => void;
+type Tell = (tier: BudgetTier, estimate: EmaState, weight: number, freshness: number) => void;
 
-const TIERS: readonly BudgetTier[] = ["edge", "reports", "site", "chain", "global", "static"];
+const LEARNED_TIERS = ["edge", "reports", "site", "chain", "global"] as const satisfies readonly BudgetTier[];
+const TIERS: readonly BudgetTier[] = [...LEARNED_TIERS, "static"];
 const NOTHING: TierWeight = { weight: 0, srttNs: 0, rttvarNs: 0, sampleCount: 0 };
 
 /** The static default as an estimate. */
