@@ -25,13 +25,13 @@ export interface RttTrackerOptions<S extends string = SiteId> {
   readonly blendSamples: number;
   /** Age at which an estimate counts for half of what it did, its parent for the rest, in ns. Reference: never, product 10 min. */
   readonly halfLifeNs: number;
-  /** Whether sites learn how long their slowest round trips take, 250 bytes each. Reference false, product true. */
+  /** Whether sites learn how long their slowest round trips take, in some 300 bytes each. Reference false, product true. */
   readonly tails: boolean;
   /** Samples after which a site's own tail counts as much as its parents' shape. Product 32. */
   readonly tailSamples: number;
   /**
    * What each spurious timeout adds to the budget, as a share of it; four times that at most, and it fades with the
-   * next hundred round trips. Product 0.25.
+   * next hundred round trips. Reference 0, product 0.5.
    */
   readonly widening: number;
   /** Whether a site's budget doubles with every further timeout while nothing answers. Reference false, product true. */
