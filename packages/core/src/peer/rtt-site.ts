@@ -57,6 +57,9 @@ export const WIDENING_ONE = 1024;
 const WIDENING_MAX = 4 * WIDENING_ONE;
 /** An estimate has forgotten nearly all that came before so many samples; after a long silence it counts for no more. */
 export const MEMORY_SAMPLES = 16;
+/** From so many samples on a budget is kept until the next one, for this part of a half-life at most. */
+const KEPT_SAMPLES = 64;
+const KEPT_PART = 512;
 
 /** What RttTracker holds of one site. Edges and reports are ordered by recency and bounded by `maxPerSite`. */
 export class RttSite<S extends string = SiteId> {
@@ -80,6 +83,12 @@ export class RttSite<S extends string = SiteId> {
   #censoredShare = 0;
   /** Imputed samples that the tail has not been told of, as they are shares of one. */
   #imputed = 0;
+  /** The budget last reckoned, with what for and when; 0 = it has to be reckoned anew. */
+  #budgetNs = 0;
+  #budgetAt = 0;
+  #budgetDefaultNs = 0;
+  #budgetChain: ChainId | undefined;
+  #budgetHop = 0;
   detector: PhiAccrualDetector | undefined;
   lastSeenAt = 0;
   lastUpdatedAt = 0;
@@ -143,8 +152,27 @@ export class RttSite<S extends string = SiteId> {
     return this.#widening;
   }
 
+  /** The budget that was kept, or 0. Until the site itself learns more it holds for a moment, whatever its parents learn. */
+  keptBudgetNs(chain: Chain | undefined, staticDefaultNs: number, now: number): number {
+    if (this.#budgetNs === 0 || this.#budgetChain !== chain?.chainId || this.#budgetDefaultNs !== staticDefaultNs) return 0;
+    if (chain !== undefined && this.#budgetHop !== chain.hopIndex) return 0;
+    return now >= this.#budgetAt && now - this.#budgetAt <= this.#options.halfLifeNs / KEPT_PART ? this.#budgetNs : 0;
+  }
+
+  /** Keeps a budget if site and edge have so many samples that their parents hardly weigh. */
+  keepBudget(chain: Chain | undefined, staticDefaultNs: number, now: number, budgetNs: number): void {
+    if (this.#aggregate.sampleCount < KEPT_SAMPLES) return;
+    if (chain !== undefined && (this.edge(chain)?.sampleCount ?? 0) < KEPT_SAMPLES) return;
+    this.#budgetNs = budgetNs;
+    this.#budgetAt = now;
+    this.#budgetDefaultNs = staticDefaultNs;
+    this.#budgetChain = chain?.chainId;
+    this.#budgetHop = chain?.hopIndex ?? 0;
+  }
+
   /** One measured round trip. */
   observe(chain: Chain | undefined, elapsedNs: number, now: number): void {
+    this.#budgetNs = 0;
     this.#refresh(this.#aggregate, now);
     this.#aggregate.observe(elapsedNs);
     this.#timeouts = 0;
@@ -168,6 +196,7 @@ export class RttSite<S extends string = SiteId> {
    * is reckoned from the tail, and so is how late; the others were lost, and say nothing of how long an answer takes.
    */
   observeCensored(chain: Chain | undefined, atLeastNs: number): void {
+    this.#budgetNs = 0;
     this.#censoredShare += (1 - this.#censoredShare) / 64;
     const { tail } = this;
     if (tail === undefined || tail.size === 0) return;
@@ -185,17 +214,20 @@ export class RttSite<S extends string = SiteId> {
   /** The budget of an attempt ran out. Those that ran beside one another are one step. */
   observeTimeout(armedAt: number, now: number): void {
     if (armedAt < this.#timedOutAt) return;
+    this.#budgetNs = 0;
     this.#timedOutAt = now;
     if (this.#timeouts < TIMEOUTS_MAX) this.#timeouts++;
   }
 
   /** Something answered, whether it makes a sample or not. */
   observeAnswer(): void {
+    this.#budgetNs = 0;
     this.#timeouts = 0;
   }
 
   /** What had run out of its budget was answered. */
   observeLateReply(): void {
+    this.#budgetNs = 0;
     this.#timeouts = 0;
     this.#widening = Math.min(WIDENING_MAX, this.#widening + WIDENING_ONE);
   }
@@ -205,6 +237,7 @@ export class RttSite<S extends string = SiteId> {
    * and never without widening the budget a little.
    */
   discount(asleepNs: number): void {
+    this.#budgetNs = 0;
     this.#widening = Math.max(this.#widening, WIDENING_ONE);
     const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
     for (const ema of this.#estimates()) ema.discount(samples);

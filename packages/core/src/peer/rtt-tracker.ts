@@ -240,6 +240,9 @@ export class RttTracker<S extends string = SiteId> {
       return Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs);
     }
     const entry = this.#sites.get(site);
+    const now = context.now ?? 0;
+    const keptNs = entry === undefined ? 0 : entry.keptBudgetNs(chain, staticDefaultNs, now);
+    if (keptNs > 0) return keptNs;
     this.#blend(entry, chain, staticDefaultNs, context);
     const leastNs = this.#meanNs + 4 * minDeviationNs;
     let budgetNs = this.#tail(entry, chain, elapsedSince(context.now, entry?.lastUpdatedAt));
@@ -249,7 +252,9 @@ export class RttTracker<S extends string = SiteId> {
       if (entry.timeouts > 1 && this.#options.backsOff) budgetNs *= powerOfTwo(entry.timeouts - 1);
       else if (this.#unlearned === 1) return staticDefaultNs;
     } else if (this.#unlearned === 1) return staticDefaultNs;
-    return Math.floor(Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs));
+    const boundedNs = Math.floor(Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs));
+    if (entry !== undefined) entry.keepBudget(chain, staticDefaultNs, now, boundedNs);
+    return boundedNs;
   }
 
   /**
