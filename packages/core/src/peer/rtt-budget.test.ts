@@ -87,6 +87,18 @@ test("blend: what is old fades towards its parent, half of it in a half-life; a 
   assert.ok(weight < 0.1);
 });
 
+test("blend: the budget of a settled site is kept until it learns more itself, and for a moment at most", () => {
+  const tracker = fed(steady(200, 40 * MS));
+  const ask = (now: number, defaultNs = DEFAULT) => tracker.estimateBudget("ann", chain, defaultNs, { now });
+  const kept = ask(S);
+  for (let n = 0; n < 300; n++) tracker.observeRoundTrip("bob", chain, 5 * S, S + n);
+  assert.equal(ask(S + MS), kept);
+  assert.notEqual(ask(S + HALF_LIFE / 100), kept, "what its parents learned counts soon");
+  assert.notEqual(ask(S + HALF_LIFE / 100, 60 * S), ask(S + HALF_LIFE / 100), "another default, another budget");
+  tracker.observeRoundTrip("ann", chain, 900 * MS, S + HALF_LIFE / 100);
+  assert.ok(ask(S + HALF_LIFE / 100) > 900 * MS);
+});
+
 test("blend: everything fades to the default in the end, which is no evidence then", () => {
   const tracker = fed(steady(50, 40 * MS));
   assert.equal(tracker.budgetTier("ann", undefined, { now: 50 * MS }), "site");

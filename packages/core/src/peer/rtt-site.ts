@@ -73,8 +73,8 @@ export class RttSite<S extends string = SiteId> {
   #recentChain: ChainId | undefined;
   #recentHops: Map<number, RttEma> | undefined;
   tail: RoundTripTail | undefined;
-  /** What the tail says, in ns; kept, since it is asked for more often than it changes. */
-  tailNs = 0;
+  /** What the tail says, in ns; −1 = it has to be reckoned anew. */
+  #tailNs = -1;
   #timeouts = 0;
   /** When the last one was counted. */
   #timedOutAt = 0;
@@ -118,7 +118,6 @@ export class RttSite<S extends string = SiteId> {
     site.lastUpdatedAt = readQuantity(PART, "lastUpdatedAt", lastUpdatedAt);
     for (const ema of site.#estimates()) ema.updatedAt = site.lastUpdatedAt;
     if (readList(PART, "tail", tail).length > 0) site.tail = RoundTripTail.restore(tail);
-    site.tailNs = site.tail?.valueNs() ?? 0;
     site.#timeouts = readQuantity(PART, "timeouts", timeouts, TIMEOUTS_MAX);
     site.#widening = readQuantity(PART, "widening", widening, WIDENING_MAX);
     site.announced = readText<SiteState>(PART, "state", state, ["live", "suspect", "down"]);
@@ -127,6 +126,12 @@ export class RttSite<S extends string = SiteId> {
 
   get aggregate(): RttEma {
     return this.#aggregate;
+  }
+
+  /** The time in ns that one round trip in some thousand exceeds; 0 without a sample. */
+  get tailNs(): number {
+    if (this.#tailNs < 0) this.#tailNs = this.tail?.valueNs() ?? 0;
+    return this.#tailNs;
   }
 
   get recency(): number {
@@ -185,7 +190,7 @@ export class RttSite<S extends string = SiteId> {
         this.#aggregate.relearn(elapsedNs);
         if (chain !== undefined) this.edge(chain)?.relearn(elapsedNs);
       }
-      this.tailNs = tail.valueNs();
+      this.#tailNs = -1;
     }
     this.lastUpdatedAt = now;
     if (chain !== undefined) this.#observeEdge(chain, elapsedNs, now);
@@ -208,7 +213,7 @@ export class RttSite<S extends string = SiteId> {
     if (this.#imputed < 1) return;
     this.#imputed--;
     tail.observeAbove(atLeastNs);
-    this.tailNs = tail.valueNs();
+    this.#tailNs = -1;
   }
 
   /** The budget of an attempt ran out. Those that ran beside one another are one step. */
@@ -243,7 +248,7 @@ export class RttSite<S extends string = SiteId> {
     for (const ema of this.#estimates()) ema.discount(samples);
     if (this.tail === undefined) return;
     for (let halves = Math.floor(asleepNs / this.#options.halfLifeNs); halves >= 0 && this.tail.size > 0; halves--) this.tail.halve();
-    this.tailNs = this.tail.valueNs();
+    this.#tailNs = -1;
   }
 
   replaceReport(report: ReportData<S>): void {

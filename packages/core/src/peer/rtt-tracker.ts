@@ -103,8 +103,8 @@ export class RttTracker<S extends string = SiteId> {
   readonly #chainPriors = new Map<ChainId, RttEma>();
   #globalPrior = new RttEma();
   #globalTail: RoundTripTail | undefined;
-  /** The slowest over the mean, of all sites. */
-  #shape = 0;
+  /** The slowest over the mean, of all sites; −1 = it has to be reckoned anew. */
+  #shape = -1;
   /** The chain whose prior is the most recent. */
   #recentChain: ChainId | undefined;
   /** What `#blend` found. */
@@ -152,7 +152,7 @@ export class RttTracker<S extends string = SiteId> {
     if (!this.#options.tails) return;
     const tail = (this.#globalTail ??= new RoundTripTail());
     tail.observe(elapsedNs);
-    this.#shape = this.#globalPrior.srttNs === 0 ? 0 : Math.min(SHAPE_MAX, tail.valueNs() / this.#globalPrior.srttNs);
+    this.#shape = -1;
   }
 
   /**
@@ -407,7 +407,7 @@ export class RttTracker<S extends string = SiteId> {
     });
     this.#globalPrior = globalPrior;
     this.#globalTail = globalTail;
-    this.#shape = globalTail === undefined || globalPrior.srttNs === 0 ? 0 : Math.min(SHAPE_MAX, globalTail.valueNs() / globalPrior.srttNs);
+    this.#shape = -1;
     this.#chainPriors.clear();
     this.#recentChain = undefined;
     for (const [chainId, prior] of restored) setRecent(this.#chainPriors, chainId, prior, this.#options.maxChains);
@@ -487,6 +487,10 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   #tail(entry: RttSite<S> | undefined, chain: Chain | undefined, age: number): number {
+    if (this.#shape < 0) {
+      const { srttNs } = this.#globalPrior;
+      this.#shape = this.#globalTail === undefined || srttNs === 0 ? 0 : Math.min(SHAPE_MAX, this.#globalTail.valueNs() / srttNs);
+    }
     const typical = Math.max(this.#meanNs + 4 * this.#deviationNs, this.#meanNs * this.#shape);
     if (entry === undefined || entry.tail === undefined) return typical;
     const size = entry.tail.size * fade(age, this.#options.halfLifeNs);
