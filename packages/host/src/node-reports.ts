@@ -66,7 +66,7 @@ export function peerReports(state: EngineState): PeerReport[] {
     const retryAt = state.backoff.retryAt(peer.id);
     const sites = [LINK_SITE, ...peer.flowsAsked].flatMap((asked) => {
       const site = peer.site(asked);
-      const explained = state.tracker.explain(site, state.options.perHopBudgetNs);
+      const explained = state.tracker.explain(site, state.options.perHopBudgetNs, { via: peer.linkSite, now: state.awake });
       if (explained === undefined) return [];
       return [{
         site: asked, srttMs: explained.rtt.srttNs / NS_PER_MS, samples: explained.rtt.sampleCount,

@@ -1,6 +1,7 @@
+import { DEADLINES } from "./deadlines/deadlines.ts";
 import { DETECTORS } from "./detectors/detectors.ts";
 import type { Laboratory } from "./laboratory.ts";
 import { SELECTION } from "./selection/selection.ts";
 
 /** In the order of the report. */
-export const LABORATORIES: readonly Laboratory[] = [DETECTORS, SELECTION];
+export const LABORATORIES: readonly Laboratory[] = [DETECTORS, DEADLINES, SELECTION];

@@ -31,6 +31,8 @@ export interface Attempt {
   readonly beganAt: number;
   /** What it burdens; null once its end is counted there. Soft. */
   load: SiteLoad | null;
+  /** The current budget, in ns; 0 = not armed yet. It only grows until the attempt gets further. Soft. */
+  budgetNs: number;
 }
 
 const NOBODY: ReadonlyMap<PeerId, string> = new Map();
@@ -100,7 +102,7 @@ export class Command implements Row, TimerSubject {
       const state = fields.text() as Attempt["state"];
       fields.check(state === "queued" || state === "sent" || state === "accepted", "a state of an attempt");
       // What was on its way before a restart gives no round trip.
-      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake, beganAt: 0, load: null });
+      command.attempts.push({ peer, number, state, sentAt: 0, redelivered: true, doublings: 0, budgetFrom: awake, budgetNs: 0, beganAt: 0, load: null });
     }
     for (const pair of reader.lists()) command.addFailedPeer(pair.text() as PeerId, pair.text());
     reader.end();

@@ -91,6 +91,7 @@ export class Engine {
   restore(rows: readonly Encoded[], now: number, wallMs: number): RestoreReport {
     const report = restoreRows(this.state, rows);
     this.#frontierWasStored = this.state.frontier.persisted;
+    this.state.tracker.discount(elapsedNs(now, this.state.now));
     this.#startClock(now, wallMs);
     this.state.journal.touch(this.state.node);
     this.state.pausedNs = elapsedNs(now, report.awakeAtCommit);

@@ -143,7 +143,7 @@ export function explainPeer(state: EngineState, peer: Peer, now = state.now): Pe
       lastEventAt: health?.lastEvent ?? null, lastFailure: peer.lastFailure,
     },
     detector: explainDetector(state, peer, awake),
-    sites: explainSites(state, peer),
+    sites: explainSites(state, peer, awake),
     cooldown: cooldown === undefined ? null : {
       attempts: cooldown.attempts, lastAttemptAt: cooldown.lastAttempt, failureUntil: cooldown.nextRetry, advisedUntil: cooldown.advisedUntil,
     },
@@ -187,16 +187,14 @@ function isJudged(state: EngineState, peer: Peer): boolean {
   return state.governor.checkInbound(peer.id).allow;
 }
 
-function explainSites(state: EngineState, peer: Peer): PeerExplanation["sites"] {
-  const { global } = state.tracker.capturePriors();
+function explainSites(state: EngineState, peer: Peer, awake: number): PeerExplanation["sites"] {
   const { perHopBudgetNs } = state.options;
   return [...new Set([LINK_SITE, ...peer.flowsAsked])].flatMap((asked) => {
-    const explained = state.tracker.explain(peer.site(asked), perHopBudgetNs);
+    const explained = state.tracker.explain(peer.site(asked), perHopBudgetNs, { via: peer.linkSite, now: awake });
     if (explained === undefined) return [];
-    const { tier, budgetNs, rtt } = explained;
-    const estimates = { site: rtt, global, static: { srttNs: perHopBudgetNs, rttvarNs: 0, sampleCount: 0 } } as const;
-    const tiers = (["site", "global", "static"] as const).map((one): TierExplanation => ({ tier: one, weight: one === tier ? 1 : 0, ...estimates[one] }));
-    return [{ site: asked, budgetNs, tier, tiers }];
+    const { tier, budgetNs, weights } = explained;
+    const tiers = (Object.keys(weights) as BudgetTier[]).map((one): TierExplanation => ({ tier: one, ...weights[one] }));
+    return [{ site: asked, budgetNs, tier, tiers: tiers.filter(({ weight }) => weight > 0) }];
   });
 }
 

@@ -1,6 +1,6 @@
 import { decodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
-import type { CommandId, PeerId } from "../base/ids.ts";
+import type { CommandId, PeerId, SiteId } from "../base/ids.ts";
 import { attemptBudgetNs } from "../peer/attempt-budget.ts";
 import type { Chain } from "../base/ids.ts";
 import type { Operation } from "../flow/program.ts";
@@ -57,7 +57,7 @@ export class Requests implements StreamListener {
   begin(command: Command, execution: Execution, peer: Peer): void {
     const attempt: Attempt = {
       peer: peer.id, number: ++command.attempt, state: "queued", sentAt: 0, redelivered: false, doublings: 0,
-      budgetFrom: this.#state.awake, beganAt: this.#state.awake, load: null,
+      budgetFrom: this.#state.awake, budgetNs: 0, beganAt: this.#state.awake, load: null,
     };
     this.#burden(command, execution, peer, attempt);
     command.attempts.push(attempt);
@@ -98,10 +98,7 @@ export class Requests implements StreamListener {
     if (execution === undefined) return;
     const operation = execution.program.operations[command.operation] as CallOperation;
     peer.counts.replies++;
-    if (attempt.sentAt > 0 && !attempt.redelivered && body.outcome !== "refused") {
-      const chain = chainOf(execution, operation);
-      state.tracker.observeRoundTrip(peer.site(operation.flow), chain, state.awake - attempt.sentAt, state.awake);
-    }
+    this.#observeReply(peer, execution, operation, attempt, body.outcome === "refused");
     this.#learnAnswer(command, operation, peer, attempt, body.outcome);
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
@@ -125,10 +122,14 @@ export class Requests implements StreamListener {
         state.recordOutcome(peer, "acknowledgement"); // a one-way send
         continue;
       }
+      if (attempt.doublings > 0 && !entry.redelivered) this.#observeLate(peer.linkSite);
+      state.tracker.observeAnswer(peer.linkSite);
       attempt.state = "accepted";
       attempt.redelivered ||= entry.redelivered;
+      if (attempt.sentAt === 0) attempt.sentAt = entry.sentAt; // there was no link when it was sealed
       attempt.doublings = 0;
       attempt.budgetFrom = state.awake;
+      attempt.budgetNs = 0;
       state.journal.touch(command);
       this.#armBudget(command);
     }
@@ -223,13 +224,37 @@ export class Requests implements StreamListener {
     return reports;
   }
 
+  /**
+   * Attempts are numbered, so a reply tells which one it answers: it gives a sample unless that was sent again over a
+   * new link. Back-off ends without one.
+   */
+  #observeReply(peer: Peer, execution: Execution, operation: CallOperation, attempt: Attempt, refused: boolean): void {
+    const { tracker, awake } = this.#state;
+    const site = peer.site(operation.flow);
+    if (attempt.state === "accepted" && attempt.doublings > 0 && !attempt.redelivered) this.#observeLate(site);
+    tracker.observeAnswer(site);
+    if (attempt.sentAt === 0 || attempt.redelivered || refused) return;
+    tracker.observeRoundTrip(site, chainOf(execution, operation), awake - attempt.sentAt, awake);
+  }
+
+  /** An answer after the budget had run out: the timeout was spurious. */
+  #observeLate(site: SiteId): void {
+    this.#state.tracker.observeLateReply(site);
+    this.#state.count("spurious-timeouts");
+  }
+
   /** The budget of an attempt ran out: it doubles. Says whether another peer should be asked, and as what. */
   #judgeOverdue(command: Command, attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): FurtherAttempt | undefined {
     const state = this.#state;
     const from = attempt.budgetFrom;
     attempt.budgetFrom = state.awake;
     attempt.doublings++;
+    attempt.budgetNs = attemptBudgetNs(attempt.budgetNs, 1, state.options.budgetCeilingNs);
     if (attempt.state === "queued") return "retry"; // overload says nothing about the peer
+    // Once a call and stage: it is the attempt's own budget that doubles from then on.
+    if (attempt.doublings === 1) {
+      state.tracker.observeTimeout(attempt.state === "sent" ? peer.linkSite : peer.site(operation.flow), from, state.awake);
+    }
     if (attempt.state === "sent") {
       state.recordOutcome(peer, "attempt-timed-out");
       if (attempt.doublings === 1) this.#recordLoad(command, operation, peer, "failed");
@@ -238,16 +263,18 @@ export class Requests implements StreamListener {
     if (isFailing(state, peer)) return "retry";
     // Accepted, and it shows life: slow, if we know better. A budget that nobody learned is no evidence.
     const shownLife = peer.link !== null && peer.link.lastReceivedAt - state.pausedNs >= from;
-    const isSlow = shownLife && state.tracker.budgetTier(peer.site(operation.flow), chainOf(execution, operation)) !== "static";
+    const context = { via: peer.linkSite, now: state.awake };
+    const isSlow = shownLife && state.tracker.budgetTier(peer.site(operation.flow), chainOf(execution, operation), context) !== "static";
     return isSlow ? "hedge" : undefined;
   }
 
+  /** The attempt's budget, in ns: it follows what is learned upwards, and is never shortened while it runs. */
   #budget(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): number {
-    const { tracker, options } = this.#state;
+    const { tracker, options, awake } = this.#state;
     const learned = attempt.state === "accepted"
-      ? tracker.estimateBudget(peer.site(operation.flow), chainOf(execution, operation), options.perHopBudgetNs)
-      : tracker.estimateBudget(peer.linkSite, undefined, options.perHopBudgetNs);
-    return attemptBudgetNs(learned, attempt.doublings, options.budgetCeilingNs);
+      ? tracker.estimateBudget(peer.site(operation.flow), chainOf(execution, operation), options.perHopBudgetNs, { via: peer.linkSite, now: awake })
+      : tracker.estimateBudget(peer.linkSite, undefined, options.perHopBudgetNs, { now: awake });
+    return (attempt.budgetNs = Math.max(attempt.budgetNs, attemptBudgetNs(learned, 0, options.budgetCeilingNs)));
   }
 
   #armBudget(command: Command): void {
@@ -347,6 +374,8 @@ export class Requests implements StreamListener {
     attempt.state = "sent";
     attempt.sentAt = peer.link?.sendReady === true ? Math.max(1, this.#state.awake) : 0;
     attempt.budgetFrom = this.#state.awake;
+    attempt.doublings = 0;
+    attempt.budgetNs = 0;
     this.#state.journal.touch(command);
     if (chain !== undefined) this.#edgesUsed.set(operation.flow, chain);
   }
@@ -383,7 +412,20 @@ export class Requests implements StreamListener {
     if (attempt.state === "queued") {
       const at = peer.queue.indexOf(command);
       if (at >= 0) peer.queue.splice(at, 1);
-    } else if (tellPeer) this.links.sendBody(peer, { type: "cancel", request: command.id, attempt: attempt.number }, "never");
+      return;
+    }
+    if (!tellPeer) return;
+    this.#observeGivenUp(command, attempt, peer);
+    this.links.sendBody(peer, { type: "cancel", request: command.id, attempt: attempt.number }, "never");
+  }
+
+  /** Given up unanswered: a sample of at least as long as it took. */
+  #observeGivenUp(command: Command, attempt: Attempt, peer: Peer): void {
+    const { tracker, executions, awake } = this.#state;
+    const execution = executions.get(command.execution);
+    if (execution === undefined || attempt.state !== "accepted" || attempt.sentAt === 0 || attempt.redelivered) return;
+    const operation = execution.program.operations[command.operation] as CallOperation;
+    tracker.observeCensored(peer.site(operation.flow), chainOf(execution, operation), awake - attempt.sentAt);
   }
 
   #ingestReports(peer: Peer, reports: readonly EdgeReport[]): void {

@@ -1,9 +1,9 @@
 import { assert } from "../base/assert.ts";
-import { addNs } from "../base/time.ts";
+import { addNs, NS_MAX } from "../base/time.ts";
 import { isQuantity, powerOfTwo, readObject, readQuantity } from "./quantity.ts";
 
 /** Samples after which an estimate answers for itself (spec/peers.md §3.1). */
-const WARM_SAMPLES = 3;
+export const WARM_SAMPLES = 3;
 
 /** One estimate as plain data. All whole numbers. */
 export interface EmaState {
@@ -22,6 +22,8 @@ export class RttEma {
   #srttNs = 0;
   #rttvarNs = 0;
   #sampleCount = 0;
+  /** Awake time of the last sample; 0 = not known, and then it does not age. No part of the state. */
+  updatedAt = 0;
 
   /** Throws SNAPSHOT_INVALID. */
   static restore(state: EmaState): RttEma {
@@ -68,6 +70,31 @@ export class RttEma {
   }
 
   /**
+   * Takes a sample of which only a lower bound was seen, at what it is reckoned to be and with a share of a sample's
+   * weight, 0 … 1. It is not counted.
+   */
+  observeImputed(sampleNs: number, share: number): void {
+    assert(isQuantity(sampleNs), "a sample is a quantity");
+    if (this.#sampleCount === 0) return;
+    const error = sampleNs - this.#srttNs;
+    const deviationNs = bounded(this.#rttvarNs + ((Math.abs(error) - this.#rttvarNs) * share) / 4);
+    if (error < 0 || deviationNs > this.#rttvarNs) this.#rttvarNs = deviationNs; // what came late makes nothing narrower
+    this.#srttNs = bounded(this.#srttNs + (error * share) / 8);
+  }
+
+  /** Begins again at this sample, as it would with a first one, but counts for no less than it did. */
+  relearn(sampleNs: number): void {
+    assert(isQuantity(sampleNs), "a sample is a quantity");
+    this.#srttNs = sampleNs;
+    this.#rttvarNs = Math.floor(sampleNs / 2);
+  }
+
+  /** Makes the estimate count for `samples` at most. */
+  discount(samples: number): void {
+    this.#sampleCount = Math.min(this.#sampleCount, Math.floor(samples));
+  }
+
+  /**
    * How long to wait for an answer, in ns: mean + 4 × deviation. `minDeviationNs` keeps an estimate that never
    * strayed from taking the first hiccup for a timeout.
    */
@@ -82,4 +109,9 @@ export class RttEma {
 
 function blend(old: number, sample: number, divisor: number): number {
   return addNs(old - Math.floor(old / divisor), Math.floor(sample / divisor));
+}
+
+/** The whole quantity below. */
+function bounded(value: number): number {
+  return value < NS_MAX ? Math.floor(value) : NS_MAX;
 }

@@ -21,10 +21,10 @@ function fed(samplesNs: readonly number[], options = {}): RttTracker<string> {
 }
 
 const budgets = [
-  { name: "the static default is taken as told", samples: [9, 9], budgetNs: 7 },
-  { name: "the floor holds quick sites up", samples: Array(9).fill(1), options: { minDeviationNs: 0 }, budgetNs: 5 * MS },
+  { name: "the static default is taken as told", samples: [], budgetNs: 7 },
+  { name: "the floor holds quick sites up", samples: Array(9).fill(1), options: { minDeviationNs: 0, tails: false }, budgetNs: 5 * MS },
   { name: "the ceiling holds slow ones down", samples: Array(9).fill(90 * S), budgetNs: 60 * S },
-  { name: "a steady site keeps a deviation", samples: Array(60).fill(100 * MS), budgetNs: 120 * MS },
+  { name: "a steady site keeps a deviation", samples: Array(60).fill(100 * MS), options: { blendSamples: 0 }, budgetNs: 120 * MS },
   { name: "zero samples are refused", samples: [0, 0, 0, 0], budgetNs: 7 },
   { name: "the reference takes them", samples: [0, 0, 0, 0], options: REFERENCE_RTT, budgetNs: 0 },
 ];
@@ -33,7 +33,7 @@ for (const { name, samples, options = {}, budgetNs } of budgets) {
   test(`rtt budget: ${name}`, () => assert.equal(fed(samples, options).estimateBudget("ann", chain, 7), budgetNs));
 }
 
-test("rtt budget: T1: the tiers answer in order", () => {
+test("rtt budget: T1: the tier that weighs most is told", () => {
   const tracker = fed([MS, MS, MS]);
   const other = { ...chain, hopIndex: 2 };
   const unknown = { chainId: "00000000000000bb" as ChainId, hopIndex: 0 };
@@ -63,7 +63,7 @@ test("rtt tracker: a round trip proves life to a site that is watched, and makes
 test("rtt tracker: explain shows what a budget rests on", () => {
   const tracker = fed([MS, MS, MS]);
   assert.equal(tracker.explain("nobody", 1), undefined);
-  const explanation = tracker.explain("ann", 7 * MS, chain);
+  const explanation = tracker.explain("ann", 7 * MS, { chain });
   assert.equal(explanation?.tier, "edge");
   assert.equal(explanation.budgetNs, tracker.estimateBudget("ann", chain, 7 * MS));
 });
@@ -136,6 +136,9 @@ test("rtt: damaged sites and priors are refused and change nothing", () => {
     { edges: [{ ...edge, rttvarNs: 0.5 }] },
     { edges: {} },
     { reports: [{ nextHop: 1, chainId: "a", srttNs: 1, rttvarNs: 1, sampleCount: 1 }] },
+    { tail: [64, 1] },
+    { timeouts: -1 },
+    { widening: 0.5 },
     { lastUpdatedAt: undefined },
   ];
   for (const damage of damages) {

@@ -1,41 +1,73 @@
 import { assert } from "../base/assert.ts";
 import type { ChainId, SiteId } from "../base/ids.ts";
+import { addNs, elapsedNs } from "../base/time.ts";
 import { makeRoom } from "./make-room.ts";
-import { boundQuantity, isQuantity, readList, readObject, readText } from "./quantity.ts";
+import { boundQuantity, isQuantity, powerOfTwo, readList, readObject, readQuantity, readText } from "./quantity.ts";
 import { setRecent } from "./recent-map.ts";
-import { RttEma } from "./rtt-ema.ts";
+import { RoundTripTail } from "./round-trip-tail.ts";
+import { RttEma, WARM_SAMPLES } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import { rttTrackerOptions } from "./rtt-options.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
-import { RttSite } from "./rtt-site.ts";
+import { fade, MEMORY_SAMPLES, refresh, rememberedSamples, RttSite, WIDENING_ONE } from "./rtt-site.ts";
 import type { Chain, ReportData, SiteData } from "./rtt-site.ts";
 import { SiteWatch } from "./site-watch.ts";
 
 /** Which estimate answered. */
-export type BudgetTier = "edge" | "site" | "chain" | "global" | "static";
+export type BudgetTier = "edge" | "reports" | "site" | "chain" | "global" | "static";
+
+/** What one tier contributes to a budget; all weights sum to 1. */
+export interface TierWeight extends EmaState {
+  readonly weight: number;
+}
+
+export type BudgetWeights = Readonly<Record<BudgetTier, TierWeight>>;
+
+/** Where and when a budget is asked for. */
+export interface BudgetContext<S extends string = SiteId> {
+  /** The site whose round trips are the link's own, and to which the peer's reports belong; for calls along a chain. */
+  readonly via?: S | undefined;
+  /** Left out: nothing has aged. */
+  readonly now?: number;
+}
 
 /** Everything behind a site's budget, for people. */
 export interface SiteExplanation {
   readonly rtt: EmaState;
   readonly budgetNs: number;
   readonly tier: BudgetTier;
+  readonly weights: BudgetWeights;
+  /** What the slowest one in some thousand round trips takes, in ns; 0 = nothing is known. */
+  readonly tailNs: number;
+  /** Timeouts since something last answered. */
+  readonly timeouts: number;
+  /** What spurious timeouts have widened the budget to: 1 = not at all. */
+  readonly widenedBy: number;
 }
 
 /** The priors as plain data, chains from the least to the most recently observed. */
 export interface PriorData {
   readonly global: EmaState;
-  readonly chains: readonly (EmaState & { readonly chainId: ChainId })[];
+  /** Last round trip in awake time, 0 = never. */
+  readonly updatedAt: number;
+  /** What RoundTripTail holds of all sites. */
+  readonly tail: readonly number[];
+  readonly chains: readonly (EmaState & { readonly chainId: ChainId; readonly updatedAt: number })[];
 }
 
 /** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
 const GLOBAL_SHIFTS = { alpha: 6, beta: 5 } as const;
+/** Sites of all kinds share the global prior: their slowest lie at most so many means away. */
+const SHAPE_MAX = 16;
+const NOWHERE: BudgetContext<never> = {};
 
 /**
  * RttTracker learns how long each site takes to answer. Every `now` is *awake* time: the engine's clock minus the
  * pauses it recognised as its own, so that nothing learns from a pause.
  *
  * Invariants:
- *   T1. A budget comes from the first warm tier: edge, site, chain's prior, global prior, static default.
+ *   T1. A budget is blended from edge, the peer's reports, site, chain's prior, global prior and static default, each
+ *       weighed against all that follow it; in the reference it comes from the first of them with three samples.
  *   T2. At most `maxEntries` sites are held; a chain's prior outlives its sites.
  */
 export class RttTracker<S extends string = SiteId> {
@@ -45,6 +77,16 @@ export class RttTracker<S extends string = SiteId> {
   readonly #sites = new Map<S, RttSite<S>>();
   readonly #chainPriors = new Map<ChainId, RttEma>();
   #globalPrior = new RttEma();
+  #globalTail: RoundTripTail | undefined;
+  /** The slowest over the mean, of all sites; −1 = it has to be reckoned anew. */
+  #shape = -1;
+  /** The chain whose prior is the most recent. */
+  #recentChain: ChainId | undefined;
+  /** What `#blend` found. */
+  #meanNs = 0;
+  #deviationNs = 0;
+  #edgeWeight = 0;
+  #unlearned = 1;
 
   constructor(given: Partial<RttTrackerOptions<S>> = {}) {
     this.#options = rttTrackerOptions(given);
@@ -62,15 +104,57 @@ export class RttTracker<S extends string = SiteId> {
     if (this.#options.roundTripsAreHeartbeats) this.watch.recordHeartbeat(site, now);
     else if (this.watch.has(site)) this.watch.recordLife(site, now);
     if (elapsedNs === 0 && this.#options.refuseZeroSamples) return;
-    entry.aggregate.observe(elapsedNs);
-    entry.lastUpdatedAt = now;
+    entry.observe(chain, elapsedNs, now);
     if (chain !== undefined) {
-      entry.observeEdge(chain, elapsedNs);
-      const prior = this.#chainPriors.get(chain.chainId) ?? new RttEma();
+      let prior = this.#chainPriors.get(chain.chainId);
+      if (prior === undefined || this.#recentChain !== chain.chainId) {
+        setRecent(this.#chainPriors, chain.chainId, (prior ??= new RttEma()), this.#options.maxChains);
+        this.#recentChain = chain.chainId;
+      }
+      refresh(prior, now, this.#options.halfLifeNs);
       prior.observe(elapsedNs);
-      setRecent(this.#chainPriors, chain.chainId, prior, this.#options.maxChains);
     }
+    refresh(this.#globalPrior, now, this.#options.halfLifeNs);
     this.#globalPrior.observeWithShifts(elapsedNs, GLOBAL_SHIFTS.alpha, GLOBAL_SHIFTS.beta);
+    if (!this.#options.tails) return;
+    const tail = (this.#globalTail ??= new RoundTripTail());
+    tail.observe(elapsedNs);
+    this.#shape = -1;
+  }
+
+  /**
+   * The budget of an attempt on this site ran out, and the attempt goes on. The second such timeout without an answer
+   * in between doubles the site's budget, and so does each further one; a single one may be a lost request. Budgets
+   * that ran beside one another are one timeout: `armedAt` is when this one began to run.
+   */
+  observeTimeout(site: S, armedAt: number, now: number): void {
+    assert(isQuantity(armedAt) && isQuantity(now), "an instant is a quantity");
+    this.#siteOf(site).observeTimeout(armedAt, now);
+  }
+
+  /** An attempt was given up after `atLeastNs` without an answer: a sample of at least that long. */
+  observeCensored(site: S, chain: Chain | undefined, atLeastNs: number): void {
+    assert(isQuantity(atLeastNs), "a time is a quantity");
+    this.#siteOf(site).observeCensored(chain, atLeastNs);
+  }
+
+  /** The site answered, with a round trip or without: its back-off ends, whether that makes a sample or not. */
+  observeAnswer(site: S): void {
+    this.#sites.get(site)?.observeAnswer();
+  }
+
+  /** An attempt whose budget had run out was answered: the timeout was spurious. Its back-off ends, its budget widens for a while. */
+  observeLateReply(site: S): void {
+    this.#siteOf(site).observeLateReply();
+  }
+
+  /** After a restart: what was learned counts for less, the longer this node was away, and never as much as before. */
+  discount(asleepNs: number): void {
+    assert(isQuantity(asleepNs), "a time is a quantity");
+    for (const entry of this.#sites.values()) entry.discount(asleepNs);
+    const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
+    for (const prior of this.#chainPriors.values()) prior.discount(samples);
+    this.#globalPrior.discount(samples);
   }
 
   /** Takes what a site says about one of its own outgoing edges, in place of what it said before. */
@@ -90,16 +174,54 @@ export class RttTracker<S extends string = SiteId> {
     return this.#sites.get(fromSite)?.report(nextHop, chainId);
   }
 
-  /** How long to wait for this site's answer, in ns. Floor and ceiling bound what was learned, not the default. */
-  estimateBudget(site: S, chain: Chain | undefined, staticDefaultNs: number): number {
-    const learned = this.#learned(site, chain);
-    if (learned === undefined) return staticDefaultNs; // T1
-    const budgetNs = learned.budgetNs(this.#options.minDeviationNs);
-    return Math.min(Math.max(budgetNs, this.#options.budgetFloorNs), this.#options.budgetCeilingNs);
+  /**
+   * How long to wait for this site's answer, in ns. Floor and ceiling bound what was learned, not the default.
+   *
+   *     budget = widened · 2^max(0, timeouts − 1) · max(mean + 4 · deviation, tail)
+   *
+   * Mean and deviation are blended (`#blend`). The tail is the site's own, w = n / (n + tailSamples), and for the rest
+   * the blended mean times the slowest over the mean of all sites. Source: RFC 6298 §2.3 for the first term; the second
+   * because mean + 4 × deviation is exceeded by one round trip in fifty where they are lognormal (docs/lab/deadlines).
+   */
+  estimateBudget(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): number {
+    const { blendSamples, minDeviationNs, budgetFloorNs, budgetCeilingNs } = this.#options;
+    if (blendSamples === 0) {
+      const learned = this.#learned(site, chain);
+      if (learned === undefined) return staticDefaultNs; // T1
+      const budgetNs = learned.budgetNs(minDeviationNs);
+      return Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs);
+    }
+    const entry = this.#sites.get(site);
+    const now = context.now ?? 0;
+    const keptNs = entry === undefined ? 0 : entry.keptBudgetNs(chain, staticDefaultNs, now);
+    if (keptNs > 0) return keptNs;
+    this.#blend(entry, chain, staticDefaultNs, context);
+    const leastNs = this.#meanNs + 4 * minDeviationNs;
+    let budgetNs = this.#tail(entry, chain, elapsedSince(context.now, entry?.lastUpdatedAt));
+    if (leastNs > budgetNs && this.#unlearned < 1) budgetNs = leastNs;
+    if (entry !== undefined) {
+      budgetNs *= this.#widenedBy(entry);
+      if (entry.timeouts > 1 && this.#options.backsOff) budgetNs *= powerOfTwo(entry.timeouts - 1);
+      else if (this.#unlearned === 1) return staticDefaultNs;
+    } else if (this.#unlearned === 1) return staticDefaultNs;
+    const boundedNs = Math.floor(Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs));
+    if (entry !== undefined) entry.keepBudget(chain, staticDefaultNs, now, boundedNs);
+    return boundedNs;
   }
 
-  /** Which estimate `estimateBudget` would answer from. */
-  budgetTier(site: S, chain: Chain | undefined): BudgetTier {
+  /**
+   * Which estimate `estimateBudget` answers from: the one that weighs most, of equals the most particular. It is "static"
+   * until some tier of our own round trips has three samples, and again when age has left less than one of them.
+   */
+  budgetTier(site: S, chain: Chain | undefined, context: BudgetContext<S> = NOWHERE): BudgetTier {
+    if (this.#options.blendSamples > 0) {
+      let isLearned = false;
+      const weights = this.budgetWeights(site, chain, 0, context, (tier, { sampleCount }, _weight, freshness) => {
+        isLearned ||= tier !== "reports" && sampleCount >= WARM_SAMPLES && Math.min(sampleCount, MEMORY_SAMPLES) * freshness >= 1;
+      });
+      if (!isLearned) return "static";
+      return LEARNED_TIERS.reduce((heaviest, tier) => (weights[tier].weight > weights[heaviest].weight ? tier : heaviest));
+    }
     const learned = this.#learned(site, chain);
     if (learned === undefined) return "static";
     if (learned === this.#globalPrior) return "global";
@@ -108,11 +230,36 @@ export class RttTracker<S extends string = SiteId> {
     return chain !== undefined && learned === entry?.edge(chain) ? "edge" : "chain";
   }
 
-  explain(site: S, staticDefaultNs: number, chain?: Chain): SiteExplanation | undefined {
+  /** How much every tier weighs in the budget, for people. In the reference one of them is all. */
+  budgetWeights(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE, tell?: Tell): BudgetWeights {
+    const weights = Object.fromEntries(TIERS.map((tier) => [tier, NOTHING])) as Record<BudgetTier, TierWeight>;
+    if (this.#options.blendSamples === 0) {
+      const tier = this.budgetTier(site, chain);
+      const learned = this.#learned(site, chain);
+      weights[tier] = { ...(learned?.state() ?? asEstimate(staticDefaultNs)), weight: 1 };
+      return weights;
+    }
+    weights.static = { ...asEstimate(staticDefaultNs), weight: 1 };
+    this.#blend(this.#sites.get(site), chain, staticDefaultNs, context, (tier, estimate, weight, freshness) => {
+      tell?.(tier, estimate, weight, freshness);
+      for (const below of TIERS) weights[below] = { ...weights[below], weight: weights[below].weight * (1 - weight) };
+      const { srttNs, rttvarNs, sampleCount } = estimate;
+      weights[tier] = { srttNs, rttvarNs, sampleCount, weight };
+    });
+    return weights;
+  }
+
+  explain(site: S, staticDefaultNs: number, { chain, ...context }: BudgetContext<S> & { readonly chain?: Chain | undefined } = {}): SiteExplanation | undefined {
     const entry = this.#sites.get(site);
     if (entry === undefined) return undefined;
     return {
-      rtt: entry.aggregate.state(), budgetNs: this.estimateBudget(site, chain, staticDefaultNs), tier: this.budgetTier(site, chain),
+      rtt: entry.aggregate.state(),
+      budgetNs: this.estimateBudget(site, chain, staticDefaultNs, context),
+      tier: this.budgetTier(site, chain, context),
+      weights: this.budgetWeights(site, chain, staticDefaultNs, context),
+      tailNs: entry.tailNs,
+      timeouts: entry.timeouts,
+      widenedBy: this.#widenedBy(entry),
     };
   }
 
@@ -129,21 +276,120 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   capturePriors(): PriorData {
-    const chains = Array.from(this.#chainPriors, ([chainId, prior]) => ({ chainId, ...prior.state() }));
-    return { global: this.#globalPrior.state(), chains };
+    const chains = Array.from(this.#chainPriors, ([chainId, prior]) => ({ chainId, ...prior.state(), updatedAt: prior.updatedAt }));
+    const { updatedAt } = this.#globalPrior;
+    return { global: this.#globalPrior.state(), updatedAt, tail: this.#globalTail?.state() ?? [], chains };
   }
 
   /** Replaces all priors. Throws SNAPSHOT_INVALID. */
   restorePriors(data: PriorData): void {
-    const { global, chains } = readObject("priors", data);
+    const { global, updatedAt, tail, chains } = readObject("priors", data);
     const globalPrior = RttEma.restore(global);
+    globalPrior.updatedAt = readQuantity("priors", "updatedAt", updatedAt);
+    const globalTail = readList("priors", "tail", tail).length > 0 ? RoundTripTail.restore(tail) : undefined;
     const restored = readList("priors", "chains", chains).map((prior) => {
       const chainId = readText<ChainId>("priors", "chainId", readObject("priors", prior).chainId);
-      return [chainId, RttEma.restore(prior)] as const;
+      const ema = RttEma.restore(prior);
+      ema.updatedAt = readQuantity("priors", "updatedAt", prior.updatedAt);
+      return [chainId, ema] as const;
     });
     this.#globalPrior = globalPrior;
+    this.#globalTail = globalTail;
+    this.#shape = -1;
     this.#chainPriors.clear();
+    this.#recentChain = undefined;
     for (const [chainId, prior] of restored) setRecent(this.#chainPriors, chainId, prior, this.#options.maxChains);
+  }
+
+  /**
+   * Shrinks each estimate towards its parent, beginning with the static default as a first sample would stand for it
+   * (mean D/3, deviation D/6, so that its budget is D; it strays as the first estimate does). With n samples, k = `blendSamples`, deviations d of the estimate
+   * and d′ of its parent, and f what its age leaves (`fade`):
+   *
+   *     w    = f · n / (n + k · 2d / (d + d′))
+   *     mean = w · m + (1 − w) · m′
+   *     dev  = w · d + (1 − w) · d′ + 2w(1 − w) · |m − m′|
+   *
+   * The last line bounds the mean deviation of the mixture of both: tiers that disagree make the budget wide.
+   *
+   * Composition: what the peer reported of its own edge on this chain, behind our link to it, makes an estimate of its
+   * own (means added, deviations added, which is right if both are late at once), between site and edge, and a lower
+   * bound of the mean that the edge is shrunk towards: a call takes no less than a part of it. The edge's own round
+   * trips include what lies behind, so reports are never added to them.
+   */
+  #blend(
+    entry: RttSite<S> | undefined, chain: Chain | undefined, staticDefaultNs: number, { via, now = 0 }: BudgetContext<S>, tell?: Tell,
+  ): void {
+    this.#meanNs = staticDefaultNs / 3;
+    this.#deviationNs = staticDefaultNs / 6;
+    this.#unlearned = 1;
+    this.#edgeWeight = 0;
+    this.#shrink("global", this.#globalPrior, now, tell);
+    if (chain !== undefined && this.#chainPriors.size > 0) {
+      const prior = this.#chainPriors.get(chain.chainId);
+      if (prior !== undefined) this.#shrink("chain", prior, now, tell);
+    }
+    if (entry === undefined && via === undefined) return;
+    if (entry !== undefined) this.#shrink("site", entry.aggregate, now, tell);
+    if (chain === undefined) return;
+    const edge = entry?.edge(chain);
+    if (via !== undefined && (edge === undefined || edge.sampleCount < MEMORY_SAMPLES)) this.#compose(via, chain, tell);
+    if (edge === undefined) return;
+    this.#edgeWeight = this.#shrink("edge", edge, now, tell);
+  }
+
+  #shrink(tier: BudgetTier, estimate: RttEma, now: number, tell: Tell | undefined): number {
+    const count = estimate.sampleCount;
+    if (count === 0) return 0;
+    const age = estimate.updatedAt === 0 ? 0 : now - estimate.updatedAt;
+    return this.#mix(tier, estimate, age > 0 ? fade(age, this.#options.halfLifeNs) : 1, tell);
+  }
+
+  #mix(tier: BudgetTier, estimate: EmaState, freshness: number, tell: Tell | undefined): number {
+    const { srttNs, rttvarNs, sampleCount } = estimate;
+    const { blendSamples } = this.#options;
+    const spread = rttvarNs + this.#deviationNs;
+    // How far a default strays nobody knows.
+    const strength = this.#unlearned === 1 || spread === 0 ? blendSamples : (blendSamples * 2 * rttvarNs) / spread;
+    const weight = (freshness * sampleCount) / (sampleCount + strength);
+    const rest = 1 - weight;
+    const disagreement = 2 * weight * rest * Math.abs(srttNs - this.#meanNs);
+    this.#deviationNs = weight * rttvarNs + rest * this.#deviationNs + disagreement;
+    this.#meanNs = weight * srttNs + rest * this.#meanNs;
+    this.#unlearned *= rest;
+    if (tell !== undefined) tell(tier, estimate, weight, freshness);
+    return weight;
+  }
+
+  #compose(via: S, chain: Chain, tell: Tell | undefined): void {
+    const neighbour = this.#sites.get(via);
+    const behind = neighbour?.behind(chain.chainId);
+    if (neighbour === undefined || behind === undefined || behind.sampleCount === 0) return;
+    const link = neighbour.aggregate;
+    const composed = {
+      srttNs: addNs(link.srttNs, behind.srttNs), rttvarNs: addNs(link.rttvarNs, behind.rttvarNs),
+      sampleCount: Math.min(behind.sampleCount, MEMORY_SAMPLES),
+    };
+    this.#mix("reports", composed, 1, tell);
+    if (this.#meanNs < composed.srttNs) this.#meanNs = composed.srttNs;
+  }
+
+  #tail(entry: RttSite<S> | undefined, chain: Chain | undefined, age: number): number {
+    if (this.#shape < 0) {
+      const { srttNs } = this.#globalPrior;
+      this.#shape = this.#globalTail === undefined || srttNs === 0 ? 0 : Math.min(SHAPE_MAX, this.#globalTail.valueNs() / srttNs);
+    }
+    const typical = Math.max(this.#meanNs + 4 * this.#deviationNs, this.#meanNs * this.#shape);
+    if (entry === undefined || entry.tail === undefined) return typical;
+    const size = entry.tail.size * fade(age, this.#options.halfLifeNs);
+    let ownNs = entry.tailNs;
+    const edge = this.#edgeWeight > 0 && chain !== undefined ? entry.edge(chain) : undefined;
+    if (edge !== undefined && entry.aggregate.srttNs > 0) ownNs *= 1 + this.#edgeWeight * (edge.srttNs / entry.aggregate.srttNs - 1);
+    return (size * ownNs + this.#options.tailSamples * typical) / (size + this.#options.tailSamples);
+  }
+
+  #widenedBy(entry: RttSite<S>): number {
+    return 1 + (this.#options.widening * entry.widening) / WIDENING_ONE;
   }
 
   #learned(site: S, chain: Chain | undefined): RttEma | undefined {
@@ -174,4 +420,20 @@ export class RttTracker<S extends string = SiteId> {
     const recency = ({ lastUpdatedAt }: RttSite<S>) => lastUpdatedAt;
     makeRoom(this.#sites, this.#options.maxEntries, recency, this.#options.onEvict); // T2
   }
+}
+
+/** Hears of each estimate that is blended in, from the least to the most particular. */
+type Tell = (tier: BudgetTier, estimate: EmaState, weight: number, freshness: number) => void;
+
+const LEARNED_TIERS = ["edge", "reports", "site", "chain", "global"] as const satisfies readonly BudgetTier[];
+const TIERS: readonly BudgetTier[] = [...LEARNED_TIERS, "static"];
+const NOTHING: TierWeight = { weight: 0, srttNs: 0, rttvarNs: 0, sampleCount: 0 };
+
+/** The static default as an estimate. */
+function asEstimate(staticDefaultNs: number): EmaState {
+  return { srttNs: Math.floor(staticDefaultNs / 3), rttvarNs: Math.floor(staticDefaultNs / 6), sampleCount: 0 };
+}
+
+function elapsedSince(now: number | undefined, since: number | undefined): number {
+  return now === undefined || since === undefined || since === 0 ? 0 : elapsedNs(now, since);
 }

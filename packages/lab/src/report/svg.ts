@@ -28,6 +28,11 @@ export function px(value: number): string {
   return value.toFixed(1);
 }
 
+/** What stands at a tick. */
+export function label(tick: number): string {
+  return String(Number(tick.toPrecision(1)));
+}
+
 export function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }

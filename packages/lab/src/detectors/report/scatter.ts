@@ -1,4 +1,4 @@
-import { escape, LogAxis, px } from "../../report/svg.ts";
+import { escape, label, LogAxis, px } from "../../report/svg.ts";
 import type { Row, TraceResult } from "./report.ts";
 
 const WIDTH = 720;
@@ -53,8 +53,4 @@ function marks(rows: readonly Row[], place: (row: Row) => { x: number; y: number
 function leastRate(rows: readonly Row[]): number {
   const seen = rows.map(({ figures }) => figures.mistakesPerDay).filter((value) => value > 0);
   return seen.length === 0 ? 0.001 : 10 ** (Math.ceil(Math.log10(Math.min(...seen))) - 2);
-}
-
-function label(tick: number): string {
-  return String(Number(tick.toPrecision(1)));
 }
