@@ -29,7 +29,7 @@ export { programToMermaid, programToText, showPasses } from "./flow/show.ts";
 export { Driver, type Commit } from "./driver.ts";
 export { Engine, type Turn } from "./engine/engine.ts";
 export { BUS_EVENTS } from "./engine/engine-events.ts";
-export type { Answer, BusEvent, BusEventKind, Effect, EngineEvent, LinkId, Outcome, PolicyChange, Wake } from "./engine/engine-events.ts";
+export type { Answer, BusEvent, BusEventKind, DialFault, Effect, EngineEvent, LinkId, Outcome, PolicyChange, Wake } from "./engine/engine-events.ts";
 export { ENGINE_DEFAULTS, engineOptions, type EngineOptions } from "./engine/engine-options.ts";
 export { STATUS_NAMES } from "./engine/execution.ts";
 export { readNodeRow, type RestoreReport, type StoredNode } from "./engine/restore.ts";

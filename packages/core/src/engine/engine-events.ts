@@ -11,7 +11,9 @@ export type LinkId = number;
 export type EngineEvent = Readonly<
   | { kind: "link-opened"; link: LinkId; peer: PeerId; dialled: boolean }
   | { kind: "link-closed"; link: LinkId; reason: string; blamesPeer: boolean }
-  | { kind: "dial-failed"; peer: PeerId; reason: string }
+  | { kind: "dial-failed"; peer: PeerId; reason: string; fault?: DialFault }
+  /** The machine has other addresses or another way out: what failed may work now. */
+  | { kind: "network-changed" }
   /** The engine keeps views into `body`: the host must not reuse its memory. */
   | { kind: "frame-received"; link: LinkId; body: Uint8Array }
   | { kind: "invoked"; id: ExecutionId | null; flow: string; input: Value; deadlineNs: number | "never" | null; tag: number }
@@ -26,6 +28,9 @@ export type EngineEvent = Readonly<
   | { kind: "peer-configured"; peer: PeerId; name: string | null; addresses: readonly string[]; keepLink: boolean }
   | { kind: "drain-requested" }
 >;
+
+/** Why a dial failed, as far as the host can tell: our own machine's trouble, an answer that was no, or no answer. */
+export type DialFault = "local" | "refused" | "silent";
 
 export type PolicyChange = Readonly<
   | { action: "block"; peer: PeerId }

@@ -15,6 +15,22 @@ export interface EngineOptions {
   /** First and longest cooldown of a failing peer. Defaults 10 ms and 60 s. */
   readonly backoffBaseNs: number;
   readonly backoffMaxNs: number;
+  /** How cooldowns are spread: `none`, `full`, `equal` or `decorrelated` (BackoffOptions). Default `equal`. */
+  readonly backoffJitter: "none" | "full" | "equal" | "decorrelated";
+  /** By how much of itself advice is lengthened at most; above 0. Default 0.5. */
+  readonly adviceSpread: number;
+  /** How long advice upon advice may keep us away while nothing is sent. Default 300 s. */
+  readonly adviceTotalMaxNs: number;
+  /** Sends that go out at a time to a peer that failed, doubling with each success, from `probesOpenAt` on without limit. 1 and 8; 1 and 1: no ramp. */
+  readonly probesMax: number;
+  readonly probesOpenAt: number;
+  /** How long a probe may go without an outcome before another may go out. Default 5 s. */
+  readonly probeLeaseNs: number;
+  /** Of retries, hedges and probes, for each peer and for the node: what a success earns, and what is there without. Defaults 0.1 and 10. */
+  readonly retryShare: number;
+  readonly retryReserve: number;
+  /** Dials that time out say nothing of peers for so long, if nothing of ours got through to anybody. Default 30 s. */
+  readonly isolationMaxNs: number;
   /** Failures in a row until a peer counts as down. Default 5. */
   readonly failureThreshold: number;
   /** φ at which a silent peer is suspect, and down. Defaults 8 and 16. */
@@ -43,6 +59,15 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   redialMaxNs: 5 * NS_PER_S,
   backoffBaseNs: 10 * NS_PER_MS,
   backoffMaxNs: 60 * NS_PER_S,
+  backoffJitter: "equal",
+  adviceSpread: 0.5,
+  adviceTotalMaxNs: 300 * NS_PER_S,
+  probesMax: 1,
+  probesOpenAt: 8,
+  probeLeaseNs: 5 * NS_PER_S,
+  retryShare: 0.1,
+  retryReserve: 10,
+  isolationMaxNs: 30 * NS_PER_S,
   failureThreshold: 5,
   suspectPhi: 8,
   downPhi: 16,

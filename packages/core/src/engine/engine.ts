@@ -218,7 +218,8 @@ export class Engine {
       case "frame-received": return this.#takeFrame(event.link, event.body);
       case "link-opened": return this.#links.handleLinkOpened(event.link, event.peer, event.dialled);
       case "link-closed": return this.#links.handleLinkClosed(event.link, event.reason, event.blamesPeer);
-      case "dial-failed": return this.#links.handleDialFailed(event.peer, event.reason);
+      case "dial-failed": return this.#links.handleDialFailed(event.peer, event.reason, event.fault ?? "refused");
+      case "network-changed": return this.#tryAllAnew();
       case "host-completed": return this.#executor.handleHostCompleted(event.command, event.value);
       case "host-failed": {
         const { code, message, details } = event;
@@ -253,6 +254,7 @@ export class Engine {
       return this.#links.handleMisbehaviour(peer, error);
     }
     link.lastReceivedAt = state.now;
+    state.heard();
     // A heartbeat is a sample of its own; all else only proves life.
     if (message.kind !== "heartbeat") state.tracker.recordLife(peer.linkSite, state.awake);
     state.endFailureBackoff(peer);
@@ -391,6 +393,12 @@ export class Engine {
     state.peersChanged = true;
   }
 
+  #tryAllAnew(): void {
+    this.state.heard();
+    for (const peer of this.state.peers.values()) this.#links.tryAnew(peer);
+    this.state.peersChanged = true;
+  }
+
   #configurePeer(event: Extract<EngineEvent, { kind: "peer-configured" }>): void {
     const { state } = this;
     const peer = state.peer(event.peer);
@@ -403,6 +411,7 @@ export class Engine {
     for (const address of [...event.addresses, ...learned]) peer.learnAddress(address);
     state.touchPeer(peer);
     state.peersChanged = true;
+    if (event.addresses.some((address) => !learned.includes(address))) return this.#links.tryAnew(peer);
     this.#links.dialIfNeeded(peer);
   }
 

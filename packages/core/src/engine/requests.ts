@@ -97,6 +97,7 @@ export class Requests implements StreamListener {
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
     if (body.outcome === "refused") {
+      if (failure.code === "FULL") state.recordOverload(peer);
       // It never ran there; who else was asked may still answer.
       this.#endAttempt(command, attempt, `refused: ${failure.code}`);
       if (this.#tryAnother(command, execution, operation) || command.attempts.length > 0) return this.#armBudget(command);
@@ -113,6 +114,7 @@ export class Requests implements StreamListener {
       const attempt = command?.attempts.find((one) => one.peer === peer.id && one.number === entry.attempt);
       if (entry.sentAt > 0 && !entry.redelivered) this.links.observeLink(peer, state.awake - entry.sentAt);
       if (command === undefined || attempt === undefined) {
+        state.releaseProbe(peer.id, oneWayOwner(entry.request));
         state.recordOutcome(peer, "acknowledgement"); // a one-way send
         continue;
       }
@@ -255,6 +257,7 @@ export class Requests implements StreamListener {
     const tried = new Set([...command.attempts.map((attempt) => attempt.peer), ...command.failedPeers.keys()]);
     const choice = choosePeer(this.#state, command.subject, tried);
     if (choice.kind !== "peer" || choice.peer.link?.sendReady !== true) return false;
+    if (!this.#state.mayAddAttempt(choice.peer, "retry")) return false;
     this.begin(command, execution, choice.peer);
     return true;
   }
@@ -309,6 +312,7 @@ export class Requests implements StreamListener {
   #release(command: Command, attempt: Attempt, tellPeer: boolean): void {
     const peer = this.#state.peer(attempt.peer);
     peer.inFlight--;
+    this.#state.releaseProbe(peer.id, command.execution);
     if (attempt.state === "queued") {
       const at = peer.queue.indexOf(command);
       if (at >= 0) peer.queue.splice(at, 1);
@@ -320,6 +324,11 @@ export class Requests implements StreamListener {
       this.#state.tracker.ingestReportedOutgoing(peer.linkSite, nextHop as never, chain, { srttNs, rttvarNs, sampleCount: count });
     }
   }
+}
+
+/** Whose lease a one-way send has: it outlives the execution that sent it. */
+export function oneWayOwner(request: number): string {
+  return `one-way ${request}`;
 }
 
 /** The chain of a call: the one on which the execution came, one hop further; or the one that the compiler stamped. */

@@ -6,7 +6,7 @@ import type { Peer } from "./peer.ts";
 /** What the gate says about a selection, now. */
 export type Choice =
   | { kind: "peer"; peer: Peer }
-  /** Everybody who might be asked is cooling down: the first is eligible at `retryAt`. */
+  /** Everybody who might be asked is cooling down, or being probed: the first is eligible at `retryAt`. */
   | { kind: "wait"; retryAt: number }
   | { kind: "denied"; reason: string }
   | { kind: "unknown"; reason: string };
@@ -32,6 +32,11 @@ export function choosePeer(state: EngineState, selection: Value, tried: Readonly
     if (!decision.allow) {
       if (decision.reason === "cooldown") retryAt = Math.min(retryAt, decision.retryAt);
       else denied = decision.reason;
+      continue;
+    }
+    const freeAt = state.probeFreeAt(peer);
+    if (freeAt > state.now) {
+      retryAt = Math.min(retryAt, freeAt);
       continue;
     }
     const score = (peer.link?.sendReady === true ? 0 : 1e9) + (isFailing(state, peer) ? 1e6 : 0) + peer.inFlight;
