@@ -21,7 +21,7 @@ export interface EngineOptions {
   readonly adviceSpread: number;
   /** How long advice upon advice may keep us away while nothing is sent. Default 300 s. */
   readonly adviceTotalMaxNs: number;
-  /** Sends that go out at a time to a peer that failed, doubling with each success, from `probesOpenAt` on without limit. 1 and 8; 1 and 1: no ramp. */
+  /** Sends that go out at a time to a peer that failed, one more with each success, from `probesOpenAt` on without limit. Defaults 1 and 64. */
   readonly probesMax: number;
   readonly probesOpenAt: number;
   /** How long a probe may go without an outcome before another may go out. Default 5 s. */
@@ -63,7 +63,7 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   adviceSpread: 0.5,
   adviceTotalMaxNs: 300 * NS_PER_S,
   probesMax: 1,
-  probesOpenAt: 8,
+  probesOpenAt: 64,
   probeLeaseNs: 5 * NS_PER_S,
   retryShare: 0.1,
   retryReserve: 10,

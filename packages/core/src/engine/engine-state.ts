@@ -334,12 +334,12 @@ export class EngineState {
   /**
    * May one more attempt go to this peer, beyond first ones? Charges the peer's and the node's budget if it may. A probe
    * carries what was to be sent anyway, so it adds no load: leases and back-off bound it, it takes its token before any
-   * retry or hedge, and is not refused for want of one. A retry or a hedge never takes the place of a probe.
+   * retry or hedge, and is not refused for want of one. No retry or hedge goes to a peer that has not worked since it failed.
    */
   mayAddAttempt(peer: Peer, kind: "retry" | "hedge" | "probe"): boolean {
     const own = (peer.retryBudget ??= this.newRetryBudget());
     const { now } = this;
-    if (kind !== "probe" && this.isHalfOpen(peer)) return false;
+    if (kind !== "probe" && this.#isUnproven(peer)) return false;
     const both = own.has(now) && this.retryBudget.has(now);
     if (both || kind === "probe") {
       own.take(now);
@@ -349,13 +349,17 @@ export class EngineState {
     return false;
   }
 
-  /** Did the peer fail, and has not shown yet that it works? Then sends go out under leases. */
+  /** Did the peer fail, and has not shown often enough since that it works? Then sends go out under leases. */
   isHalfOpen(peer: Peer): boolean {
     if (this.probes.isHalfOpen(peer.id)) return true;
     // After a start nothing is leased, and who failed before it is still to be probed.
-    if (this.backoff.attempts(peer.id) === 0 && !this.governor.isDown(peer.id)) return false;
+    if (!this.#isUnproven(peer)) return false;
     this.probes.recordFailure(peer.id);
     return true;
+  }
+
+  #isUnproven(peer: Peer): boolean {
+    return this.backoff.attempts(peer.id) > 0 || this.governor.isDown(peer.id);
   }
 
   /** When a send to this peer may go out as far as probes go: now, unless as many as may be are under way. */

@@ -135,12 +135,6 @@ export class BackoffTable<K extends string = PeerId> {
     entry.nextRetry = addNs(now, delayNs); // B1
   }
 
-  /** Was a failure counted at this instant? What else fails in it has the same cause. */
-  isRepeated(peer: K, now: number): boolean {
-    const entry = this.#entries.get(peer);
-    return this.#options.oneStepPerInstant && entry !== undefined && entry.attempts > 0 && entry.failedAt === now;
-  }
-
   /**
    * The remote said how long to stay away, in ns: taken as told, up to `maxDelayNs`, and lengthened where there is
    * jitter. With `adviceApart` it is no failure, so that the schedule of failures does not move.

@@ -51,9 +51,9 @@ export function outcomeOf(event: PeerEvent): Outcome {
 }
 
 /**
- * Feeds one event to both components that count outcomes, and answers the governor's verdict. All that fails in one
- * instant has one cause and is one failure, where the back-off table is told so (`oneStepPerInstant`). What is ambiguous
- * lengthens the back-off, so that a link that comes and goes is not dialled at full speed, but adds to no streak.
+ * Feeds one event to both components that count outcomes, and answers the governor's verdict. What is
+ * ambiguous lengthens the back-off, so that a link that comes and goes is not dialled at full speed, but adds to no
+ * streak that has begun.
  */
 export function recordOutcome<K extends string = PeerId>(
   peer: K,
@@ -67,9 +67,7 @@ export function recordOutcome<K extends string = PeerId>(
     state.backoff.recordSuccess(peer, now);
     return state.governor.recordSuccess(peer, now);
   }
-  const isRepeated = state.backoff.isRepeated(peer, now);
   state.backoff.recordFailure(peer, now);
-  if (isRepeated) return "none";
   const isKnown = evidenceOf(event) === "ambiguous" && (state.governor.peerHealth(peer)?.consecutiveFailures ?? 0) > 0;
   return isKnown ? "none" : state.governor.recordFailure(peer, now);
 }

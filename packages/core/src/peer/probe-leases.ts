@@ -5,7 +5,7 @@ import { wholeOption } from "./quantity.ts";
 export interface ProbeOptions {
   /** Sends that go out at a time to a peer that failed and has not yet shown that it works. At least 1. Default 1. */
   readonly probesMax: number;
-  /** Each success doubles that; from this on the peer is open. At least 1. Default 8. */
+  /** Each success adds one, so that each round of them doubles it; from this on the peer is open. At least 1. Default 64: docs/lab/storms shows why not 8. */
   readonly openAt: number;
   /** How long a probe may go without an outcome before its place is free again, in ns. At least 1. Default 5 s. */
   readonly leaseNs: number;
@@ -13,7 +13,7 @@ export interface ProbeOptions {
   readonly maxEntries: number;
 }
 
-export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: 8, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
+export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: 64, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
 
 interface Lease {
   owner: string;
@@ -29,7 +29,7 @@ interface HalfOpen {
  * ProbeLeases lets a bounded number of sends out to a peer that failed, each under a lease, until it has shown that it
  * works; the others wait.
  *
- *     open ──failure──▶ half open, `probesMax` at a time ──success──▶ twice as many … ──`openAt`──▶ open
+ *     open ──failure──▶ half open, `probesMax` at a time ──success──▶ one more … ──`openAt`──▶ open
  *                            ▲──────────failure──────────────┘
  *
  * A place is free again when the peer's outcome is known, when its owner gives it back (it was cancelled, or it is
@@ -79,11 +79,11 @@ export class ProbeLeases<K extends string> {
     this.#dropAll(held);
   }
 
-  /** The peer works: twice as many may go out, and in the end any number. True if waiting ones should look again. */
+  /** The peer works: one more may go out at a time, and in the end any number. True if waiting ones should look again. */
   recordSuccess(peer: K): boolean {
     const held = this.#peers.get(peer);
     if (held === undefined) return false;
-    held.limit *= 2;
+    held.limit++;
     if (held.limit >= this.#options.openAt) this.forget(peer);
     return true;
   }
