@@ -38,9 +38,9 @@ perfectly even, 50 all at once. Then: how long a client is kept away by one advi
     table(["field", "meaning"], readings().map(([text, meaning]) => [text === "" ? "(empty)" : `\`${text}\``, meaning])),
     "## Three layers of services that retry\n",
     `100 requests a second pass three services, each of which may ask up to four times, to a last one that fails for 60 s. Retries go to other peers, so no
-back-off delays them: what holds them back is the budget alone.
+back-off delays them: what holds them back is the budget alone. (Envoy's counts what is under way at a time; here one request follows the other, so it is left out.)
 `,
-    table(["policy", "load on the last service ÷ offered"], layers.map((row) => [bold(row.policy, row.isOurs), rate(row.load)])),
+    table(["policy", "load on the last service ÷ offered"], layers.map((row) => [bold(row.policy, row.isOurs), row.load.toFixed(2)])),
     "## Where ours loses\n",
     losses(storms, layers),
     "## The policies\n",
@@ -83,7 +83,7 @@ function losses(storms: readonly (readonly StormFigures[])[], layers: readonly L
   });
   const ours = layers.find((row) => row.isOurs);
   const better = layers.filter(({ load }) => ours !== undefined && load < ours.load);
-  if (ours !== undefined && better.length > 0) lines.push(`- three layers: ours ${rate(ours.load)}; ${better.map(({ policy, load }) => `${policy} ${rate(load)}`).join(", ")}.`);
+  if (ours !== undefined && better.length > 0) lines.push(`- three layers: ours ${ours.load.toFixed(2)}; ${better.map(({ policy, load }) => `${policy} ${load.toFixed(2)}`).join(", ")}.`);
   return lines.length === 0 ? "In no column.\n" : `${lines.join("\n")}\n`;
 }
 
