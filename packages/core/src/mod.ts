@@ -29,7 +29,7 @@ export { programToMermaid, programToText, showPasses } from "./flow/show.ts";
 export { Driver, type Commit } from "./driver.ts";
 export { Engine, type Turn } from "./engine/engine.ts";
 export { BUS_EVENTS } from "./engine/engine-events.ts";
-export type { Answer, BusEvent, BusEventKind, Effect, EngineEvent, LinkId, Outcome, PolicyChange, PolicySubject, PolicyTerms, Wake } from "./engine/engine-events.ts";
+export type { Answer, BusEvent, BusEventKind, DialFault, Effect, EngineEvent, LinkId, Outcome, PolicyChange, PolicySubject, PolicyTerms, Wake } from "./engine/engine-events.ts";
 export type { ConfiguredScope, PolicyLists } from "./engine/engine-state.ts";
 export { explainPeer, type NextEvent, type Obstacle, type PeerExplanation, type TierExplanation } from "./engine/explain-peer.ts";
 export { Peer, type PeerCounts } from "./engine/peer.ts";

@@ -1,4 +1,4 @@
-import { type LinkId, type PeerId, RuntimeError } from "@holdfast/core";
+import { type DialFault, type LinkId, type PeerId, RuntimeError } from "@holdfast/core";
 import type { Admit, AdmitAddress, Link, Listener, Transport } from "./links/link.ts";
 import type { NodeLoop } from "./node-loop.ts";
 
@@ -12,6 +12,23 @@ const DIAL_MS_MAX = 5000;
 export interface LinkPolicy {
   readonly address: AdmitAddress;
   readonly peer: Admit;
+}
+
+/** What our own machine says when it cannot: descriptors, memory, interfaces, routes, its own firewall. */
+const LOCAL_CODES: ReadonlySet<string> = new Set([
+  "EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "ENETUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EPERM", "EAI_AGAIN",
+]);
+const SILENT_CODES: ReadonlySet<string> = new Set(["ETIMEDOUT", "EHOSTUNREACH", "EHOSTDOWN"]);
+
+function faultOf({ code }: NodeJS.ErrnoException, isAborted: boolean): DialFault {
+  if (code !== undefined && LOCAL_CODES.has(code)) return "local";
+  return isAborted || (code !== undefined && SILENT_CODES.has(code)) ? "silent" : "refused";
+}
+
+/** Of several addresses the one that says most about the peer counts. */
+function worse(a: DialFault, b: DialFault): DialFault {
+  const order: readonly DialFault[] = ["local", "silent", "refused"];
+  return order.indexOf(a) > order.indexOf(b) ? a : b;
 }
 
 /** The node's links by the numbers that the engine knows them by. */
@@ -40,6 +57,7 @@ export class LinkTable {
   /** Tries the addresses in order; the engine learns of the first link or of the last error. */
   async dial(peer: PeerId, addresses: readonly string[]): Promise<void> {
     let reason = "no address";
+    let fault: DialFault = "local";
     for (const address of addresses) {
       if (!this.#policy.peer(peer, address)) continue; // decided since the engine asked
       const abort = new AbortController();
@@ -49,12 +67,13 @@ export class LinkTable {
         return this.#adopt(await this.#transportFor(address).dial(address, peer, abort.signal, (remote) => this.#policy.peer(peer, remote)));
       } catch (error) {
         reason = `${address}: ${(error as Error).message}`;
+        fault = worse(fault, faultOf(error as NodeJS.ErrnoException, abort.signal.aborted));
       } finally {
         clearTimeout(timer);
         this.#dialling.delete(abort);
       }
     }
-    this.#loop.handle({ kind: "dial-failed", peer, reason });
+    this.#loop.handle({ kind: "dial-failed", peer, reason, fault: reason === "no address" ? "refused" : fault });
   }
 
   send(id: LinkId, frame: Uint8Array): void {

@@ -318,6 +318,11 @@ class RunningNode implements Node {
     log.info({ peer: this.id, addresses: this.#addresses, incarnation, executions: driver.engine.state.executions.size }, "node started");
   }
 
+  /** Tell the node that the machine has another network: peers that could not be reached are tried again at once. */
+  networkChanged(): void {
+    this.#loop.handle({ kind: "network-changed" });
+  }
+
   async #close(): Promise<void> {
     if (this.#state !== "running") return;
     this.#state = "closing";

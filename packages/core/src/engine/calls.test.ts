@@ -452,7 +452,7 @@ test("send: one that waited for the window and finds its peer in a cooldown then
   world.slow = false;
   world.run(900);
   assert.equal(bob.state.cells.table("notes").size, peerWindow, "its window is open, and it asked to be left alone");
-  world.run(500); // advice is lengthened by up to a quarter
+  world.run(700); // advice is lengthened by up to a half
   assert.equal(bob.state.cells.table("notes").size, peerWindow + 1);
   assertAtRest(ann, bob);
 });

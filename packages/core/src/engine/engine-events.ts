@@ -13,7 +13,9 @@ export type EngineEvent = Readonly<
   /** `remote`: the multiaddr of the other end, where the host knows it; policy may look at it. */
   | { kind: "link-opened"; link: LinkId; peer: PeerId; dialled: boolean; remote?: string }
   | { kind: "link-closed"; link: LinkId; reason: string; blamesPeer: boolean }
-  | { kind: "dial-failed"; peer: PeerId; reason: string }
+  | { kind: "dial-failed"; peer: PeerId; reason: string; fault?: DialFault }
+  /** The machine has other addresses or another way out: what failed may work now. */
+  | { kind: "network-changed" }
   /** The engine keeps views into `body`: the host must not reuse its memory. */
   | { kind: "frame-received"; link: LinkId; body: Uint8Array }
   | { kind: "invoked"; id: ExecutionId | null; flow: string; input: Value; deadlineNs: number | "never" | null; tag: number }
@@ -41,6 +43,9 @@ export interface PolicyTerms {
   /** At most `POLICY_REASON_BYTES_MAX` bytes. */
   readonly reason?: string;
 }
+
+/** Why a dial failed, as far as the host can tell: our own machine's trouble, an answer that was no, or no answer. */
+export type DialFault = "local" | "refused" | "silent";
 
 export type PolicyChange = Readonly<
   | ({ action: "block"; peer: PolicySubject } & PolicyTerms)

@@ -17,6 +17,20 @@ export interface EngineOptions {
   /** First and longest cooldown of a failing peer. Defaults 10 ms and 60 s. */
   readonly backoffBaseNs: number;
   readonly backoffMaxNs: number;
+  /** How cooldowns are spread: `none`, `full`, `equal` or `decorrelated` (BackoffOptions). Default `equal`. */
+  readonly backoffJitter: "none" | "full" | "equal" | "decorrelated";
+  /** By how much of itself advice is lengthened at most; above 0. Default 0.5. */
+  readonly adviceSpread: number;
+  /** How long advice upon advice may keep us away while nothing is sent. Default 300 s. */
+  readonly adviceTotalMaxNs: number;
+  /** Sends that go out at a time to a peer that failed, one more with each success, from `probesOpenAt` on without limit. Defaults 1 and 64. */
+  readonly probesMax: number;
+  readonly probesOpenAt: number;
+  /** How long a probe may go without an outcome before another may go out. Default 5 s. */
+  readonly probeLeaseNs: number;
+  /** Of retries, hedges and probes, for each peer and for the node: what a success earns, and what is there without. Defaults 0.1 and 10. */
+  readonly retryShare: number;
+  readonly retryReserve: number;
   /** Failures in a row until a peer counts as down. Default 5. */
   readonly failureThreshold: number;
   /** Silence at which a peer is suspect at the latest, and how rarely that may be a mistake. Defaults 5.5 s, one day. */
@@ -27,7 +41,7 @@ export interface EngineOptions {
   readonly downMistakeEveryNs: number;
   /** Arrivals until an old one counts for 1/e to a detector. Default 16384. */
   readonly detectorMemory: number;
-  /** When most peers fall silent together it is we who are cut off: verdicts wait for at most this long. Default 60 s. */
+  /** When most peers fall silent together, or nobody we dial answers, it is we who are cut off: verdicts wait, and failures do not count, for at most this long. Default 60 s. */
   readonly isolationHoldNs: number;
   /** A poll that comes this much later than asked for is our own pause. Default 200 ms. */
   readonly pauseMinNs: number;
@@ -60,6 +74,14 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   redialMaxNs: 5 * NS_PER_S,
   backoffBaseNs: 10 * NS_PER_MS,
   backoffMaxNs: 60 * NS_PER_S,
+  backoffJitter: "equal",
+  adviceSpread: 0.5,
+  adviceTotalMaxNs: 300 * NS_PER_S,
+  probesMax: 1,
+  probesOpenAt: 64,
+  probeLeaseNs: 5 * NS_PER_S,
+  retryShare: 0.1,
+  retryReserve: 10,
   failureThreshold: 5,
   suspectWithinNs: SILENCE_DEFAULTS.suspect.withinNs,
   suspectMistakeEveryNs: SILENCE_DEFAULTS.suspect.mistakeEveryNs,

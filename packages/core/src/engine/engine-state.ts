@@ -3,10 +3,12 @@ import { RuntimeError } from "../base/errors.ts";
 import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import { type CommandId, type ExecutionId, type Lineage, type PeerId, type ProgramHash } from "../base/ids.ts";
-import { elapsedNs, type Due } from "../base/time.ts";
+import { elapsedNs, NS_PER_MS, type Due } from "../base/time.ts";
 import { Random } from "../base/random.ts";
 import { BackoffTable } from "../peer/backoff-table.ts";
 import { outcomeOf, recordOutcome, type PeerEvent } from "../peer/outcome.ts";
+import { ProbeLeases } from "../peer/probe-leases.ts";
+import { RetryBudget } from "../peer/retry-budget.ts";
 import { PeerGovernor } from "../peer/peer-governor.ts";
 import { BRAKE_DEFAULTS } from "../peer/isolation-brake.ts";
 import type { PolicyDecision, PolicyEntry, PolicyScope } from "../peer/peer-policy.ts";
@@ -36,6 +38,13 @@ export interface NodeIdentity {
   /** Starts so far, this one included. */
   readonly incarnation: number;
 }
+
+/** Refusals of a peer that has too much to do carry no time: we stay away for this long. */
+const OVERLOAD_ADVICE_NS = 100 * NS_PER_MS;
+/** The key of the one entry in the table of our own troubles. */
+const OURSELVES = "ourselves";
+/** So many peers that cannot be dialled, and nobody who can be heard, are no accident. */
+const ISOLATION_PEERS = 3;
 
 /** A program that live executions use, stored once. */
 class ProgramRow implements Row {
@@ -112,6 +121,11 @@ export class EngineState {
   readonly bus: EventBus;
   readonly governor: PeerGovernor;
   readonly backoff: BackoffTable;
+  readonly probes: ProbeLeases<PeerId>;
+  /** Our own troubles with dialling: not stored, a start may be on a better network. */
+  readonly ownBackoff: BackoffTable<typeof OURSELVES>;
+  /** For all peers together; each has one of its own. Not stored: a start has the reserve. */
+  readonly retryBudget: RetryBudget;
   readonly tracker: RttTracker;
   readonly loads: SiteLoads;
   readonly counters = new Map<string, number>();
@@ -132,6 +146,9 @@ export class EngineState {
   readonly failingPeers = new Set<Peer>();
   readonly parkedGates = new Set<Command>();
 
+  /** Peers whose dials got no answer since we last heard anybody, and since when. */
+  readonly #unreachable = new Set<PeerId>();
+  #unreachableSince = 0;
   readonly #programs = new Map<ProgramHash, ProgramRow>();
   readonly node = new SingleRow(ROW.node, () => encodeNode(this));
   readonly policy = new SingleRow(ROW.policy, () => encodePolicy(this));
@@ -153,8 +170,14 @@ export class EngineState {
     this.governor = new PeerGovernor({ failureThreshold: given.options.failureThreshold });
     this.backoff = new BackoffTable({
       baseNs: given.options.backoffBaseNs, maxDelayNs: given.options.backoffMaxNs,
-      jitter: "equal", random: () => this.random.nextFraction(),
+      jitter: given.options.backoffJitter, adviceSpread: given.options.adviceSpread, adviceTotalMaxNs: given.options.adviceTotalMaxNs,
+      random: () => this.random.nextFraction(),
     });
+    this.ownBackoff = new BackoffTable({ baseNs: given.options.backoffBaseNs, maxDelayNs: given.options.redialMaxNs });
+    this.probes = new ProbeLeases({
+      probesMax: given.options.probesMax, openAt: given.options.probesOpenAt, leaseNs: given.options.probeLeaseNs, maxEntries: PEERS_MAX,
+    });
+    this.retryBudget = this.newRetryBudget();
     this.tracker = new RttTracker({
       budgetFloorNs: given.options.budgetFloorNs, budgetCeilingNs: given.options.budgetCeilingNs,
       watch: watchOptions(given.options),
@@ -243,6 +266,7 @@ export class EngineState {
 
   removeExecution(execution: Execution): void {
     execution.ended = true;
+    if (this.probes.releaseAll(execution.id)) this.peersChanged = true;
     this.executions.delete(execution.id);
     if (!execution.kept) return;
     this.timers.clearAll(execution);
@@ -301,6 +325,7 @@ export class EngineState {
       // A session is never evicted: what the peer once sent must stay recognisable.
       if (peer.references.size > 0 || peer.link !== null || peer.session.persisted) continue;
       this.peers.delete(peer.id);
+      this.probes.forget(peer.id);
       this.journal.remove(peer);
       this.timers.clearAll(peer);
       this.governor.policy.forget(peer.id);
@@ -314,16 +339,116 @@ export class EngineState {
     this.journal.touch(peer);
   }
 
+  // ── probes and budgets ──
+
+  newRetryBudget(): RetryBudget {
+    return new RetryBudget({ share: this.options.retryShare, reserve: this.options.retryReserve });
+  }
+
+  /**
+   * May one more attempt go to this peer, beyond first ones? Charges the peer's and the node's budget if it may. A probe
+   * carries what was to be sent anyway, so it adds no load: leases and back-off bound it, it takes its token before any
+   * retry or hedge, and is not refused for want of one. No retry or hedge goes to a peer that has not worked since it failed.
+   */
+  mayAddAttempt(peer: Peer, kind: "retry" | "hedge" | "probe"): boolean {
+    const own = (peer.retryBudget ??= this.newRetryBudget());
+    const { now } = this;
+    if (kind !== "probe" && this.#isUnproven(peer)) return false;
+    const both = own.has(now) && this.retryBudget.has(now);
+    if (both || kind === "probe") {
+      own.take(now);
+      this.retryBudget.take(now);
+      return true;
+    }
+    return false;
+  }
+
+  /** Did the peer fail, and has not shown often enough since that it works? Then sends go out under leases. */
+  isHalfOpen(peer: Peer): boolean {
+    if (this.probes.isHalfOpen(peer.id)) return true;
+    // After a start nothing is leased, and who failed before it is still to be probed.
+    if (!this.#isUnproven(peer)) return false;
+    this.probes.recordFailure(peer.id);
+    return true;
+  }
+
+  #isUnproven(peer: Peer): boolean {
+    return this.backoff.attempts(peer.id) > 0 || this.governor.isDown(peer.id);
+  }
+
+  /** When a send to this peer may go out as far as probes go: now, unless as many as may be are under way. */
+  probeFreeAt(peer: Peer): number {
+    return this.isHalfOpen(peer) ? this.probes.freeAt(peer.id, this.now) : this.now;
+  }
+
+  /** A send passes the gate to this peer on behalf of the owner: a probe, if the peer is half open. */
+  admitSend(peer: Peer, owner: string): void {
+    if (this.backoff.recordAttempt(peer.id, this.now)) this.touchPeer(peer);
+    if (this.isHalfOpen(peer) && this.mayAddAttempt(peer, "probe")) this.probes.take(peer.id, owner, this.now);
+  }
+
+  /** What the owner had sent to the peer ended, or was given up. */
+  releaseProbe(peer: PeerId, owner: string): void {
+    if (this.probes.release(peer, owner)) this.peersChanged = true;
+  }
+
+  // ── evidence ──
+
+  /** Anything at all from anybody: our own network works. */
+  heard(): void {
+    this.#unreachable.clear();
+    this.ownBackoff.recordSuccess(OURSELVES, this.now);
+  }
+
+  /**
+   * A dial got no answer. Is it us? Yes if our own machine says so; also if it was several peers, all that we have tried
+   * since we last heard anybody, and for a bounded time, so that peers who did go together are found.
+   */
+  blamesUs(peer: Peer, fault: "local" | "refused" | "silent"): boolean {
+    if (fault === "refused") return false; // somebody answered
+    if (fault === "silent") {
+      if (this.#unreachable.size === 0) this.#unreachableSince = this.now;
+      this.#unreachable.add(peer.id);
+      const isFresh = elapsedNs(this.now, this.#unreachableSince) < this.options.isolationHoldNs;
+      if (this.#unreachable.size < ISOLATION_PEERS || this.links.size > 0 || !isFresh) return false;
+    }
+    this.ownBackoff.recordFailure(OURSELVES, this.now);
+    return true;
+  }
+
+  /** When we should dial again after troubles of our own. */
+  get ownRetryAt(): number {
+    return this.ownBackoff.retryAt(OURSELVES);
+  }
+
+  /** The peer refused for want of room. */
+  recordOverload(peer: Peer): void {
+    this.recordOutcome(peer, "overload");
+    this.backoff.recordRemoteAdvisory(peer.id, this.now, OVERLOAD_ADVICE_NS);
+    this.touchPeer(peer);
+  }
+
   /** Feeds one outcome to governor and back-off table, and announces the verdict if it changed. */
   recordOutcome(peer: Peer, event: PeerEvent): void {
     if (!this.governor.checkInbound(peer.id).allow) return; // what is known of a denied peer stands still
-    if (outcomeOf(event) === "failure") peer.lastFailure = { event, at: this.now };
+    const outcome = outcomeOf(event);
+    if (outcome === "neither") return;
+    if (outcome === "failure") {
+      peer.lastFailure = { event, at: this.now };
+      this.probes.recordFailure(peer.id);
+    } else {
+      if (this.probes.recordSuccess(peer.id)) this.peersChanged = true;
+      if (event !== "heartbeat-echo") { // that we beat says nothing about how much we ask
+        (peer.retryBudget ??= this.newRetryBudget()).recordSuccess(this.now);
+        this.retryBudget.recordSuccess(this.now);
+      }
+    }
     const health = this.governor.peerHealth(peer.id);
     const unblemished = (health === undefined || (health.consecutiveFailures === 0 && !health.down)) && this.backoff.state(peer.id) === undefined;
     const transition = recordOutcome(peer.id, event, this, this.now);
     const healthy = this.backoff.state(peer.id) === undefined && (this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0) === 0;
     if (unblemished && healthy) return; // nothing that must be durable
-    if (outcomeOf(event) === "failure") peer.counts.failures++;
+    if (outcome === "failure") peer.counts.failures++;
     this.touchPeer(peer);
     if (healthy) this.peersChanged = true;
     if (transition === "went-down") {
@@ -340,11 +465,6 @@ export class EngineState {
     this.backoff.endFailureBackoff(peer.id);
     this.touchPeer(peer);
     this.peersChanged = true;
-  }
-
-  /** May another attempt of a call that is under way go to this peer? The only place that is asked. */
-  mayAddAttempt(_peer: Peer, _kind: "retry" | "hedge" | "probe"): boolean {
-    return true;
   }
 
   // ── policy ──
@@ -369,6 +489,7 @@ export class EngineState {
   /** Policy denies the peer from now on: its failures end, and nothing that was lent to it or measures it goes on. */
   withdrawFrom(peer: Peer): void {
     this.timers.clear("detector", peer); // its silence is ours
+    this.probes.forget(peer.id);
     const cooldown = this.backoff.state(peer.id);
     const streak = this.governor.peerHealth(peer.id)?.consecutiveFailures ?? 0;
     if (streak === 0 && (cooldown === undefined || cooldown.attempts === 0)) return;

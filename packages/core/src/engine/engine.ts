@@ -225,7 +225,8 @@ export class Engine {
       case "frame-received": return this.#takeFrame(event.link, event.body);
       case "link-opened": return this.#links.handleLinkOpened(event.link, event.peer, event.dialled, event.remote);
       case "link-closed": return this.#links.handleLinkClosed(event.link, event.reason, event.blamesPeer);
-      case "dial-failed": return this.#links.handleDialFailed(event.peer, event.reason);
+      case "dial-failed": return this.#links.handleDialFailed(event.peer, event.reason, event.fault ?? "refused");
+      case "network-changed": return this.#tryAllAnew();
       case "host-completed": return this.#executor.handleHostCompleted(event.command, event.value);
       case "host-failed": {
         const { code, message, details } = event;
@@ -260,6 +261,7 @@ export class Engine {
       return this.#links.handleMisbehaviour(peer, error);
     }
     link.lastReceivedAt = state.now;
+    state.heard();
     // What says more than that somebody lives is told where it is handled.
     if (!TELLING.has(message.kind)) {
       state.tracker.watch.recordLife(peer.linkSite, state.awake);
@@ -415,6 +417,12 @@ export class Engine {
     state.peersChanged = true;
   }
 
+  #tryAllAnew(): void {
+    this.state.heard();
+    for (const peer of this.state.peers.values()) this.#links.tryAnew(peer);
+    this.state.peersChanged = true;
+  }
+
   #configurePeer(event: Extract<EngineEvent, { kind: "peer-configured" }>): void {
     const { state } = this;
     const peer = state.peer(event.peer);
@@ -428,6 +436,7 @@ export class Engine {
     state.touchPeer(peer);
     state.judgeAddresses(peer);
     state.peersChanged = true;
+    if (event.addresses.some((address) => !learned.includes(address))) return this.#links.tryAnew(peer);
     this.#links.dialIfNeeded(peer);
   }
 

@@ -21,7 +21,7 @@ import { callPure } from "./pure-call.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerLinks } from "./peer-links.ts";
 import { schemaOf, validate, validateInputs, valueFailure } from "./port-values.ts";
-import { payloads, chainOf, type Requests, type RequestListener } from "./requests.ts";
+import { payloads, chainOf, oneWayOwner, type Requests, type RequestListener } from "./requests.ts";
 import { choosePeer } from "./selection.ts";
 
 /** Events kept for `wait`s that an execution has not reached yet. */
@@ -207,7 +207,9 @@ export class Executor implements RequestListener {
   #runGate(execution: Execution, index: number, operation: Operation): void {
     const choice = choosePeer(this.#state, execution.valueAt(operation.inputs[0] as number), flowBehind(execution, operation));
     switch (choice.kind) {
-      case "peer": return this.complete(execution, index, [choice.peer.id]);
+      case "peer":
+        this.#state.admitSend(choice.peer, execution.id);
+        return this.complete(execution, index, [choice.peer.id]);
       case "denied": return this.fail(execution, index, deniedFailure(choice.reason));
       case "unknown": return this.fail(execution, index, { code: "UNKNOWN_PEER", message: `There is ${choice.reason}.`, at: [], details: null });
       case "wait": return this.#parkGate(execution, index, choice.retryAt);
@@ -252,9 +254,10 @@ export class Executor implements RequestListener {
     const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
     if (!decision.allow && decision.reason === "cooldown") return this.#parkGate(execution, index, decision.retryAt); // begun while it waited
     const chain = chainOf(execution, operation);
+    const request = state.nextCommand++;
     try {
       this.links.sendBody(peer, {
-        type: "request", oneWay: true, request: state.nextCommand++, attempt: 1, key: `${execution.workKey}.${operation.name}`,
+        type: "request", oneWay: true, request, attempt: 1, key: `${execution.workKey}.${operation.name}`,
         chain: chain === undefined ? null : { id: chain.chainId, hop: chain.hopIndex },
         address: operation.flow, ports: payloads(execution, operation.ports, operation.inputs.slice(2)),
       }, earlier("never", state.now, operation.deadlineNs));
@@ -262,6 +265,7 @@ export class Executor implements RequestListener {
       return this.fail(execution, index, valueFailure(error, `the request to ${operation.flow}`));
     }
     peer.counts.calls++;
+    state.probes.handOver(peer.id, execution.id, oneWayOwner(request)); // its acknowledgement comes when the execution may be over
     this.complete(execution, index, [null]);
   }
 

@@ -6,7 +6,7 @@ import { ADDRESSES_MAX, EXECUTIONS_MAX, OUTBOX_BYTES_MAX, WINDOW_MAX } from "../
 import { PROTOCOL_VERSION, type Acknowledge, type BackoffNotice, type Heartbeat, type HeartbeatEcho, type Hello } from "../wire/message.ts";
 import { encodeEnvelopeFrame, encodeMessageFrame } from "../wire/message-codec.ts";
 import type { Value } from "../base/value.ts";
-import type { LinkId } from "./engine-events.ts";
+import type { DialFault, LinkId } from "./engine-events.ts";
 import type { EngineState } from "./engine-state.ts";
 import type { Peer, PeerLink } from "./peer.ts";
 import type { OutboxEntry, UnnumberedBody } from "./session.ts";
@@ -101,20 +101,28 @@ export class PeerLinks {
     const peer = state.links.get(link);
     state.links.delete(link);
     if (peer === undefined || peer.link?.id !== link) return; // one we let go ourselves
+    // A link that was of use may have gone with the network, a restart or the peer.
+    const evidence = blamesPeer ? "protocol-violated" : peer.link.sendReady ? "link-lost" : "link-refused";
     this.#forgetLink(peer);
     if (blamesPeer) peer.counts.refusedEnvelopes++;
     state.publish("link-down", peer.id, { name: peer.name, reason });
-    state.recordOutcome(peer, "link-lost");
+    state.recordOutcome(peer, evidence);
     this.dialIfNeeded(peer);
   }
 
-  handleDialFailed(id: PeerId, reason: string): void {
+  /** `fault`: what the host can tell; our own machine's trouble, an answer that was no, or none at all. */
+  handleDialFailed(id: PeerId, reason: string, fault: DialFault): void {
     const peer = this.#state.peers.get(id);
     if (peer === undefined) return;
     peer.dialing = false;
     if (peer.link !== null) return;
     this.#state.publish("address-unknown", id, { name: peer.name, reason });
-    this.#state.recordOutcome(peer, "dial-refused");
+    const state = this.#state;
+    if (state.blamesUs(peer, fault)) {
+      state.recordOutcome(peer, "local-fault");
+      return this.dialIfNeeded(peer, state.ownRetryAt);
+    }
+    state.recordOutcome(peer, "dial-refused");
     this.dialIfNeeded(peer);
   }
 
@@ -132,6 +140,15 @@ export class PeerLinks {
       return state.timers.set("dial", peer, peer.historyLost ? state.now + patience : retryAt);
     }
     this.#dial(peer);
+  }
+
+  /** Why the peer failed may be over: a new address, another network. What failed is tried again at once. */
+  tryAnew(peer: Peer): void {
+    const { timers } = this.#state;
+    this.#state.endFailureBackoff(peer);
+    // What was advised, and the wait for an operator, run their time.
+    if (!peer.historyLost && timers.find("dial", peer) !== undefined) timers.clear("dial", peer);
+    this.dialIfNeeded(peer);
   }
 
   handleDialTimer(peer: Peer): void {
@@ -171,6 +188,7 @@ export class PeerLinks {
     const state = this.#state;
     state.publish("peer-blocked", peer.id, { name: peer.name, direction: "both" });
     this.#dropLink(peer, "denied");
+    state.probes.forget(peer.id);
     state.timers.clear("dial", peer);
     state.withdrawFrom(peer);
     this.#listener.streamLost(peer, peer.session.end(state.journal), "the peer was blocked");
@@ -182,7 +200,7 @@ export class PeerLinks {
     peer.counts.refusedEnvelopes++;
     this.#state.publish("envelope-refused", peer.id, { name: peer.name, code: error.code, details: error.message });
     this.#dropLink(peer, "malformed");
-    this.#state.recordOutcome(peer, "link-lost");
+    this.#state.recordOutcome(peer, "protocol-violated");
     this.dialIfNeeded(peer);
   }
 
@@ -198,7 +216,7 @@ export class PeerLinks {
     if (hello.protocol !== PROTOCOL_VERSION) {
       state.publish("envelope-refused", peer.id, { name: peer.name, code: "VERSION_UNSUPPORTED", details: `speaks ${hello.protocol}` });
       this.#dropLink(peer, "malformed");
-      state.recordOutcome(peer, "link-lost");
+      state.recordOutcome(peer, "protocol-violated");
       return this.dialIfNeeded(peer);
     }
     this.#recordReturn(peer, hello);
@@ -342,7 +360,7 @@ export class PeerLinks {
     state.publish("link-down", peer.id, { name: peer.name, reason: `the peer said goodbye: ${code}` });
     if (code === "history-lost") peer.historyLost = true;
     else if (code === "overtaken") peer.session.dispute(state.journal); // ends us if it is true
-    else if (!MILD_GOODBYES.has(code)) state.recordOutcome(peer, "link-lost");
+    else if (!MILD_GOODBYES.has(code)) state.recordOutcome(peer, "link-refused");
     // Whatever made the peer close may last a moment: dialling at once would only repeat it, as fast as both can.
     this.dialIfNeeded(peer, state.now + (code === "duplicate-link" ? DUPLICATE_REDIAL_NS : state.options.backoffBaseNs));
   }
@@ -502,7 +520,7 @@ export class PeerLinks {
     const dueAt = since + (link.sendReady ? state.options.budgetCeilingNs : HELLO_NS_MAX) + state.pausedNs;
     if (dueAt > state.now) return state.timers.set("unacknowledged", peer, dueAt);
     this.#dropLink(peer, "stale");
-    state.recordOutcome(peer, "link-lost");
+    state.recordOutcome(peer, "link-silent");
     this.dialIfNeeded(peer);
   }
 

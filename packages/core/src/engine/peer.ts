@@ -3,6 +3,7 @@ import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
 import type { BackoffState } from "../peer/backoff-table.ts";
 import type { PeerEvent } from "../peer/outcome.ts";
+import type { RetryBudget } from "../peer/retry-budget.ts";
 import type { PeerHealth } from "../peer/peer-governor.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
@@ -90,6 +91,8 @@ export class Peer implements Row, TimerSubject {
   readonly soft: SoftRow;
   /** When the last back-off notice went to it. */
   noticeSentAt = 0;
+  /** For retries, hedges and probes; made when it is first needed, and not stored. */
+  retryBudget: RetryBudget | undefined = undefined;
 
   constructor(id: PeerId, session = new Session(id)) {
     this.id = id;
@@ -133,7 +136,7 @@ export class Peer implements Row, TimerSubject {
       [...this.addresses], [...this.references].filter((reason) => reason !== "link").sort(), this.siteVerdict,
       health === undefined ? null : [health.consecutiveFailures, health.lastEvent, health.down],
       backoff === undefined ? null
-        : [backoff.attempts, backoff.lastAttempt, backoff.nextRetry, backoff.failedAt, backoff.advisedUntil],
+        : [backoff.attempts, backoff.lastAttempt, backoff.nextRetry, backoff.failedAt, backoff.advisedUntil, backoff.advisedSince, backoff.delayNs],
     ]);
   }
 
@@ -151,7 +154,7 @@ export class Peer implements Row, TimerSubject {
       health: health === null ? undefined : { consecutiveFailures: health.whole(), lastEvent: health.whole(), down: health.flag() },
       backoff: backoff === null ? undefined : {
         attempts: backoff.whole(), lastAttempt: backoff.whole(), nextRetry: backoff.whole(),
-        failedAt: backoff.whole(), advisedUntil: backoff.whole(),
+        failedAt: backoff.whole(), advisedUntil: backoff.whole(), advisedSince: backoff.whole(), delayNs: backoff.whole(),
       },
     };
     reader.end();

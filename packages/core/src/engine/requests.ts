@@ -103,6 +103,7 @@ export class Requests implements StreamListener {
     if (body.outcome === "ok") return this.#complete(command, execution, operation, attempt, body.ports);
     const failure = failureFrom(body.ports);
     if (body.outcome === "refused") {
+      if (failure.code === "FULL") state.recordOverload(peer);
       // It never ran there; who else was asked may still answer.
       this.#endAttempt(command, attempt, `refused: ${failure.code}`);
       if (this.#tryAnother(command, execution, operation, "retry") || command.attempts.length > 0) return this.#armBudget(command);
@@ -119,6 +120,7 @@ export class Requests implements StreamListener {
       const attempt = command?.attempts.find((one) => one.peer === peer.id && one.number === entry.attempt);
       if (entry.sentAt > 0 && !entry.redelivered) this.links.observeLink(peer, state.awake - entry.sentAt);
       if (command === undefined || attempt === undefined) {
+        state.releaseProbe(peer.id, oneWayOwner(entry.request));
         state.recordOutcome(peer, "acknowledgement"); // a one-way send
         continue;
       }
@@ -409,6 +411,7 @@ export class Requests implements StreamListener {
     const peer = this.#state.peer(attempt.peer);
     peer.inFlight--;
     this.#learnUnanswered(command, peer, attempt);
+    this.#state.releaseProbe(peer.id, command.execution);
     if (attempt.state === "queued") {
       const at = peer.queue.indexOf(command);
       if (at >= 0) peer.queue.splice(at, 1);
@@ -433,6 +436,11 @@ export class Requests implements StreamListener {
       this.#state.tracker.ingestReportedOutgoing(peer.linkSite, nextHop as never, chain, { srttNs, rttvarNs, sampleCount: count });
     }
   }
+}
+
+/** Whose lease a one-way send has: it outlives the execution that sent it. */
+export function oneWayOwner(request: number): string {
+  return `one-way ${request}`;
 }
 
 /** The chain of a call: the one on which the execution came, one hop further; or the one that the compiler stamped. */

@@ -144,7 +144,7 @@ test("restore: a cooldown of which 25 s were left has 15 s left after 10 s of do
   const peer = `peer/${cid.id}`;
   const [addresses, references, verdict, health] = fieldsOf(peer);
   const until = world.now + 25 * NS_PER_S;
-  const cooling = [addresses, references, verdict, health, [6, 1, until, 1, 0]] as Value;
+  const cooling = [addresses, references, verdict, health, [6, 1, until, 1, 0, 0, 0]] as Value;
   const engine = restore(replaced(peer, encodeValue(cooling)), { downMs: 10_000 });
   assert.equal(engine.state.backoff.retryAt(cid.id) - engine.state.now, 15 * NS_PER_S);
   assert.equal(engine.state.backoff.state(cid.id)?.attempts, 6);

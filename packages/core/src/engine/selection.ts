@@ -6,7 +6,7 @@ import type { Peer } from "./peer.ts";
 /** What the gate says about a selection, now. */
 export type Choice =
   | { kind: "peer"; peer: Peer }
-  /** Everybody who might be asked is cooling down: the first is eligible at `retryAt`. */
+  /** Everybody who might be asked is cooling down, or being probed: the first is eligible at `retryAt`. */
   | { kind: "wait"; retryAt: number }
   | { kind: "denied"; reason: string }
   | { kind: "unknown"; reason: string };
@@ -36,7 +36,9 @@ export function choosePeer(state: EngineState, selection: Value, flow: string, t
     let rank: number | undefined;
     if (!tried.has(peer.id)) {
       const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
-      if (decision.allow) rank = (peer.link?.sendReady === true ? 0 : 2) + (isFailing(state, peer) ? 1 : 0);
+      const freeAt = decision.allow ? state.probeFreeAt(peer) : 0;
+      if (freeAt > state.now) retryAt = Math.min(retryAt, freeAt);
+      else if (decision.allow) rank = (peer.link?.sendReady === true ? 0 : 2) + (isFailing(state, peer) ? 1 : 0);
       else if (decision.reason === "cooldown") retryAt = Math.min(retryAt, decision.retryAt);
       else denied = decision.reason;
     }

@@ -16,9 +16,24 @@ export interface BackoffOptions<K extends string = PeerId> {
   readonly adviceApart: boolean;
   /**
    * Spreads delays, so that peers that failed together do not come back together: `full` draws from all of the
-   * delay, `equal` from its upper half; both lengthen an advisory by up to a quarter. Default `none`.
+   * delay, `equal` from its upper half, `decorrelated` from `baseNs` to three times the last delay; each lengthens an
+   * advisory by up to `adviceSpread` of it. Default `none`. Source: M. Brooker, "Exponential Backoff And Jitter" (AWS
+   * Architecture Blog, 2015), for all three.
    */
-  readonly jitter: "none" | "full" | "equal";
+  readonly jitter: "none" | "full" | "equal" | "decorrelated";
+  /**
+   * An advisory is lengthened by a uniform share of itself, up to this one; above 0. Default 0.5. Of n clients that were
+   * given the same advice, more than 1.5 times the mean arrive in one of B equal parts of the spread with a probability
+   * of at most B · exp(−0.108 · n / B) (Chernoff's bound for a Poisson count): 2e−8 for 10 000 clients and 50 parts,
+   * whatever the share. The share is what divides their rate: half of the advice gives a server as many clients a
+   * second as it gets when they come evenly over half of the time that it asked for.
+   */
+  readonly adviceSpread: number;
+  /**
+   * The longest that advice upon advice keeps us away without anything sent in between, or shown to work after it, in ns, at least 1;
+   * the spread of the last one is part of it. Only with `adviceApart`. Default 300 s.
+   */
+  readonly adviceTotalMaxNs: number;
   /** Draws from [0, 1): the engine's seeded generator. Needed for jitter only. */
   readonly random: () => number;
   /** Peers held, at least 1. At the bound those go that may be tried, or may be soonest. Default 16384. */
@@ -34,6 +49,8 @@ export const PRODUCT_BACKOFF: BackoffOptions<string> = {
   oneStepPerInstant: true,
   adviceApart: true,
   jitter: "none",
+  adviceSpread: 0.5,
+  adviceTotalMaxNs: 300 * NS_PER_S,
   random: () => 0,
   maxEntries: MAX_ENTRIES,
   onEvict: undefined,
@@ -57,6 +74,10 @@ export interface BackoffState {
   readonly failedAt: number;
   /** End of the cooldown that the remote advised, 0 = none. Only with `adviceApart`. */
   readonly advisedUntil: number;
+  /** Since when advice has kept us away without an attempt, 0 = something was sent since. Only with `adviceApart`. */
+  readonly advisedSince: number;
+  /** The delay that the last failure caused, in ns, 0 = none: what `decorrelated` draws the next one from. */
+  readonly delayNs: number;
 }
 
 type Entry = { -readonly [Field in keyof BackoffState]: number };
@@ -67,10 +88,12 @@ type Entry = { -readonly [Field in keyof BackoffState]: number };
  *     no entry ──failure──▶ cooling down, doubling each time ──success──▶ no entry
  *
  * Invariants:
- *   B1. No cooldown set by a call ends later than `now + maxDelayNs`.
+ *   B1. No cooldown that a failure sets ends later than `now + maxDelayNs`, and none that was advised later than
+ *       `now + maxDelayNs · (1 + adviceSpread)`: the spread comes on top, or all who are told too much came back at once.
  *   B2. With `adviceApart` an advisory never makes a peer's cooldown end earlier.
  *   B3. With `oneStepPerInstant` the failures of one instant raise `attempts` once.
  *   B4. At most `maxEntries` peers have an entry.
+ *   B5. With `adviceApart` no advisory ends later than `advisedSince + adviceTotalMaxNs`.
  */
 export class BackoffTable<K extends string = PeerId> {
   readonly #options: BackoffOptions<K>;
@@ -78,13 +101,17 @@ export class BackoffTable<K extends string = PeerId> {
 
   constructor(given: Partial<BackoffOptions<K>> = {}) {
     const options = { ...PRODUCT_BACKOFF, ...given };
-    if (!["none", "full", "equal"].includes(options.jitter)) {
+    if (!["none", "full", "equal", "decorrelated"].includes(options.jitter)) {
       throw new RuntimeError("OPTION_INVALID", { option: "jitter", value: options.jitter });
+    }
+    if (!(options.adviceSpread > 0 && options.adviceSpread <= 10)) {
+      throw new RuntimeError("OPTION_INVALID", { option: "adviceSpread", value: options.adviceSpread });
     }
     this.#options = {
       ...options,
       baseNs: wholeOption("baseNs", options.baseNs, 1),
       maxDelayNs: wholeOption("maxDelayNs", options.maxDelayNs, 1),
+      adviceTotalMaxNs: wholeOption("adviceTotalMaxNs", options.adviceTotalMaxNs, 1),
       maxEntries: wholeOption("maxEntries", options.maxEntries, 1),
     };
   }
@@ -103,18 +130,37 @@ export class BackoffTable<K extends string = PeerId> {
     if (!repeated) entry.attempts = nextAttempt(entry.attempts);
     entry.lastAttempt = now;
     entry.failedAt = now;
-    entry.nextRetry = addNs(now, this.#spread(this.#delayNs(entry.attempts))); // B1
+    const delayNs = this.#options.jitter === "decorrelated" ? this.#decorrelated(entry.delayNs) : this.#spread(this.#delayNs(entry.attempts));
+    entry.delayNs = delayNs;
+    entry.nextRetry = addNs(now, delayNs); // B1
   }
 
-  /** The remote said how long to stay away, in ns: taken as told, up to `maxDelayNs`. */
+  /**
+   * The remote said how long to stay away, in ns: taken as told, up to `maxDelayNs`, and lengthened where there is
+   * jitter. With `adviceApart` it is no failure, so that the schedule of failures does not move.
+   */
   recordRemoteAdvisory(peer: K, now: number, minBackoffNs: number): void {
     assert(isQuantity(now), "an instant is a quantity");
+    const { adviceApart, adviceTotalMaxNs } = this.#options;
     const entry = this.#entryOf(peer);
-    entry.attempts = nextAttempt(entry.attempts);
     entry.lastAttempt = now;
-    const until = addNs(now, this.#lengthen(boundQuantity(minBackoffNs))); // B1
-    if (this.#options.adviceApart) entry.advisedUntil = Math.max(entry.advisedUntil, until); // B2
-    else entry.nextRetry = until;
+    const until = addNs(now, this.#lengthen(Math.min(boundQuantity(minBackoffNs), this.#options.maxDelayNs))); // B1
+    if (!adviceApart) {
+      entry.attempts = nextAttempt(entry.attempts);
+      entry.nextRetry = until;
+      return;
+    }
+    // Advice that ended so long ago kept nobody away; neither did any that we never wanted to act against.
+    if (entry.advisedSince === 0 || now >= addNs(entry.advisedUntil, adviceTotalMaxNs)) entry.advisedSince = now;
+    entry.advisedUntil = Math.max(entry.advisedUntil, Math.min(until, addNs(entry.advisedSince, adviceTotalMaxNs))); // B2, B5
+  }
+
+  /** Something is sent to the peer: what it advises from now on counts anew. True if that changed what is held. */
+  recordAttempt(peer: K, now: number): boolean {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined || entry.advisedSince === 0 || entry.advisedUntil > now) return false;
+    entry.advisedSince = 0;
+    return true;
   }
 
   /** Forgets the peer's failures; with `adviceApart` not its advisory, unless that has run its time by `now`. */
@@ -122,7 +168,7 @@ export class BackoffTable<K extends string = PeerId> {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return;
     if (entry.advisedUntil <= now) this.#entries.delete(peer);
-    else Object.assign(entry, { attempts: 0, nextRetry: 0, failedAt: 0 });
+    else Object.assign(entry, { attempts: 0, nextRetry: 0, failedAt: 0, delayNs: 0 });
   }
 
   /**
@@ -145,6 +191,11 @@ export class BackoffTable<K extends string = PeerId> {
     return entry === undefined ? 0 : endOf(entry);
   }
 
+  /** Consecutive failures: the step of the schedule, 0 = none since the last success. */
+  attempts(peer: K): number {
+    return this.#entries.get(peer)?.attempts ?? 0;
+  }
+
   /** A copy of what is held for the peer. */
   state(peer: K): BackoffState | undefined {
     const entry = this.#entries.get(peer);
@@ -153,13 +204,15 @@ export class BackoffTable<K extends string = PeerId> {
 
   /** Takes a state over verbatim, counting nothing. Throws SNAPSHOT_INVALID. */
   restoreState(peer: K, state: BackoffState): void {
-    const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil } = readObject("backoff", state);
+    const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs } = readObject("backoff", state);
     const entry = {
       attempts: readQuantity("backoff", "attempts", attempts, UINT32_MAX),
       lastAttempt: readQuantity("backoff", "lastAttempt", lastAttempt),
       nextRetry: readQuantity("backoff", "nextRetry", nextRetry),
       failedAt: readQuantity("backoff", "failedAt", failedAt),
       advisedUntil: readQuantity("backoff", "advisedUntil", advisedUntil),
+      advisedSince: readQuantity("backoff", "advisedSince", advisedSince),
+      delayNs: readQuantity("backoff", "delayNs", delayNs),
     };
     Object.assign(this.#entryOf(peer), entry);
   }
@@ -172,7 +225,7 @@ export class BackoffTable<K extends string = PeerId> {
     let entry = this.#entries.get(peer);
     if (entry === undefined) {
       makeRoom(this.#entries, this.#options.maxEntries, endOf, this.#options.onEvict); // B4
-      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0 };
+      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0 };
       this.#entries.set(peer, entry);
     }
     return entry;
@@ -190,10 +243,16 @@ export class BackoffTable<K extends string = PeerId> {
     return Math.min(delayNs, certainNs + 1 + Math.floor(random() * (delayNs - certainNs)));
   }
 
+  /** From `baseNs` to three times the last delay, which is `baseNs` at first; whole, and at most the cap. */
+  #decorrelated(lastNs: number): number {
+    const { baseNs, maxDelayNs, random } = this.#options;
+    const widthNs = Math.max(0, 3 * Math.max(lastNs, baseNs) - baseNs);
+    return Math.min(maxDelayNs, baseNs + Math.floor(random() * (widthNs + 1)));
+  }
+
   #lengthen(adviceNs: number): number {
-    const { jitter, random, maxDelayNs } = this.#options;
-    const extraNs = jitter === "none" ? 0 : Math.floor((random() * adviceNs) / 4);
-    return Math.min(adviceNs + extraNs, maxDelayNs);
+    const { jitter, random, adviceSpread } = this.#options;
+    return jitter === "none" ? adviceNs : addNs(adviceNs, Math.floor(random() * adviceNs * adviceSpread));
   }
 }
 

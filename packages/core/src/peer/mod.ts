@@ -2,6 +2,8 @@
  * Peer state: may we talk to a peer, when may we try again, how long do we wait, has it fallen silent. Pure: no
  * clock, no timer, no randomness of its own; `now` is always an argument. Usable without the rest of Holdfast.
  */
+export { parseHttpDate, parsePushbackMs, parseRetryAfter } from "./advice.ts";
+export type { Advice } from "./advice.ts";
 export { attemptBudgetNs } from "./attempt-budget.ts";
 export { BackoffTable, PRODUCT_BACKOFF, REFERENCE_BACKOFF } from "./backoff-table.ts";
 export type { BackoffOptions, BackoffState } from "./backoff-table.ts";
@@ -15,8 +17,8 @@ export type {
   HandoffInputs,
   HandoffWindow,
 } from "./handoff-fallback.ts";
-export { outcomeOf, recordOutcome } from "./outcome.ts";
-export type { Outcome, PeerEvent } from "./outcome.ts";
+export { evidenceOf, outcomeOf, recordOutcome } from "./outcome.ts";
+export type { Evidence, Outcome, PeerEvent } from "./outcome.ts";
 export { PRODUCT_GOVERNOR, PeerGovernor, REFERENCE_GOVERNOR } from "./peer-governor.ts";
 export type {
   GovernorOptions,
@@ -33,6 +35,10 @@ export type { PolicyData, PolicyEntry, PolicyExplanation, PolicyKind, PolicyOpti
 export { PRODUCT_DETECTOR, PhiAccrualDetector, REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
 export type { DetectorOptions } from "./phi-accrual-detector.ts";
 export { RoundTripTail } from "./round-trip-tail.ts";
+export { PRODUCT_PROBES, ProbeLeases } from "./probe-leases.ts";
+export type { ProbeOptions } from "./probe-leases.ts";
+export { PRODUCT_RETRY_BUDGET, RetryBudget } from "./retry-budget.ts";
+export type { RetryBudgetOptions } from "./retry-budget.ts";
 export { RttEma } from "./rtt-ema.ts";
 export type { EmaState } from "./rtt-ema.ts";
 export { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";

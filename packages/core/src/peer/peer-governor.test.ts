@@ -95,7 +95,9 @@ const outcomes: readonly (readonly [PeerEvent, string])[] = [
   ["acknowledgement", "success"],
   ["heartbeat-echo", "success"],
   ["dial-refused", "failure"],
-  ["link-lost", "failure"],
+  ["link-refused", "failure"],
+  ["link-silent", "failure"],
+  ["protocol-violated", "failure"],
   ["attempt-timed-out", "failure"],
   ["overload", "neither"],
   ["policy-refusal", "neither"],
@@ -117,3 +119,14 @@ for (const [event, outcome] of outcomes) {
     assert.equal(state.governor.peerHealth("ann")?.consecutiveFailures, attempts ?? 0);
   });
 }
+
+test("outcome: what is ambiguous counts once against a peer until it shows that it works, and lengthens the back-off", () => {
+  const state = { governor: new PeerGovernor<string>({ failureThreshold: 2 }), backoff: new BackoffTable<string>() };
+  const heard = [1, 2, 3, 4].map((now) => recordOutcome("ann", "link-lost", state, now));
+  assert.deepEqual(heard, ["none", "none", "none", "none"]);
+  assert.deepEqual([state.governor.peerHealth("ann")?.consecutiveFailures, state.backoff.attempts("ann")], [1, 4]);
+  recordOutcome("ann", "reply", state, 5);
+  recordOutcome("ann", "link-lost", state, 6);
+  assert.equal(state.governor.peerHealth("ann")?.consecutiveFailures, 1);
+  assert.equal(recordOutcome("ann", "dial-refused", state, 7), "went-down");
+});

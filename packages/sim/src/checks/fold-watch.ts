@@ -257,5 +257,5 @@ function printPeer(state: State, peer: Peer): number {
   let print = mix(mix(0, peer.addresses.length), VERDICTS[peer.siteVerdict]);
   print = mix(mix(print, health?.consecutiveFailures ?? 0), health?.down === true ? 1 : 0);
   if (backoff === undefined) return print;
-  return mix(mix(mix(mix(print, backoff.attempts), backoff.lastAttempt), backoff.nextRetry), backoff.advisedUntil);
+  return mix(mix(mix(mix(print, backoff.attempts), backoff.lastAttempt), backoff.nextRetry), backoff.advisedUntil + backoff.advisedSince);
 }

@@ -123,7 +123,7 @@ export class Network {
   dial(from: Process, machine: number, peer: PeerId): void {
     const { queue, ways } = this.#ports;
     const isBlocked = ways.isBlocked(from.machine.index, machine) || ways.isBlocked(machine, from.machine.index);
-    const fails = (reason: string) => () => from.receive({ kind: "dial-failed", peer, reason });
+    const fails = (reason: string) => () => from.receive({ kind: "dial-failed", peer, reason, fault: reason === "timeout" ? "silent" : "refused" });
     if (isBlocked) return queue.after(DIAL_NS_MAX, fails("timeout"));
     queue.after(ways.delay(), () => {
       if (!from.alive) return;

@@ -102,7 +102,7 @@ function stepBackoff(table: BackoffTable<string>, op: string, args: Args): unkno
     case "recordFailure": table.recordFailure(peer, now); break;
     case "recordRemoteAdvisory": table.recordRemoteAdvisory(peer, now, Number(args["minBackoffNs"])); break;
     case "recordSuccess": table.recordSuccess(peer); break;
-    case "restoreState": table.restoreState(peer, { ...readBackoff(args), failedAt: 0, advisedUntil: 0 }); break;
+    case "restoreState": table.restoreState(peer, { ...readBackoff(args), failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0 }); break;
     case "state": break;
     case "shouldRetry": return { retry: table.shouldRetry(peer, now) };
     case "entries": {
