@@ -23,5 +23,5 @@ test("link table: a peer that policy denies while it is dialled is dialled no fu
   const links = new LinkTable([transport], loop, { address: () => true, peer: () => !denied });
   await links.dial(peer, ["/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/1"]);
   assert.deepEqual(dialled, ["/ip4/10.0.0.1/tcp/1"]);
-  assert.deepEqual(events, [{ kind: "dial-failed", peer, reason: "/ip4/10.0.0.1/tcp/1: no answer" }]);
+  assert.deepEqual(events, [{ kind: "dial-failed", peer, reason: "/ip4/10.0.0.1/tcp/1: no answer", fault: "refused" }]);
 });
