@@ -461,7 +461,7 @@ export class EngineState {
   /** Any sign of life ends a back-off that failures caused. */
   endFailureBackoff(peer: Peer): void {
     const cooldown = this.backoff.state(peer.id);
-    if (cooldown === undefined || cooldown.attempts === 0) return;
+    if (cooldown === undefined || cooldown.nextRetry === 0) return;
     this.backoff.endFailureBackoff(peer.id);
     this.touchPeer(peer);
     this.peersChanged = true;

@@ -20,8 +20,8 @@ import type { OutboxEntry } from "./session.ts";
 
 export type CallOperation = Extract<Operation, { kind: "call" }>;
 
-/** Why a call asks another peer: the one asked may fail, or is merely slow. */
-type FurtherAttempt = "retry" | "hedge";
+/** Why a call asks another peer: the one asked may fail, is merely slow, or is gone with what was asked of it. */
+type FurtherAttempt = "retry" | "hedge" | "failover";
 
 /** Who learns how a request ended. */
 export interface RequestListener {
@@ -163,7 +163,7 @@ export class Requests implements StreamListener {
       const execution = state.executions.get(command.execution);
       if (command.ended || execution === undefined) continue;
       const operation = execution.program.operations[command.operation] as CallOperation;
-      if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation, "retry")) continue;
+      if (command.attempts.length > 0 || this.#tryAnother(command, execution, operation, "failover")) continue;
       this.cancel(command);
       const failure = { code: "OUTCOME_UNKNOWN", message: `The call may or may not have run: ${reason}.`, at: [], details: { peer: peer.id } };
       this.#listener.requestFailed(command, failure);
@@ -305,10 +305,19 @@ export class Requests implements StreamListener {
     const choice = choosePeer(state, command.subject, operation.flow, tried);
     if (choice.kind !== "peer" || choice.peer.link?.sendReady !== true) return false;
     if (kind === "hedge" && isFailing(state, choice.peer)) return false; // no better than the slow one
-    if (!state.mayAddAttempt(choice.peer, kind)) return false;
+    if (!this.#isInstead(command, kind) && !state.mayAddAttempt(choice.peer, kind === "hedge" ? "hedge" : "retry")) return false;
     if (kind === "hedge") state.count("hedges");
     this.begin(command, execution, choice.peer);
     return true;
+  }
+
+  /**
+   * Does the attempt take the place of one that cannot be answered, as its stream is lost, or its peer has no link? Then it
+   * adds load to nobody, and no budget of further attempts keeps work from those who can do it.
+   */
+  #isInstead(command: Command, kind: FurtherAttempt): boolean {
+    if (kind !== "retry") return kind === "failover";
+    return command.attempts.length > 0 && command.attempts.every((attempt) => this.#state.peer(attempt.peer).link === null);
   }
 
   #mayHedge(operation: CallOperation): boolean {

@@ -1,13 +1,14 @@
 import { assert } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
+import { log10 } from "../base/logarithm.ts";
 import { NS_PER_MS, NS_MAX } from "../base/time.ts";
-import { isQuantity, readList, readObject } from "./quantity.ts";
+import { isQuantity, powerOfTwo, readList, readObject } from "./quantity.ts";
 
 /** One bucket more than edges: the first holds what lies below the lowest edge. Half an octave each, 4 ms … 185 s. */
-const EDGES: readonly number[] = Array.from({ length: 32 }, (_, at) => Math.round(4 * NS_PER_MS * 2 ** (at / 2)));
+const EDGES: readonly number[] = Array.from({ length: 32 }, (_, at) => Math.round(4 * NS_PER_MS * powerOfTwo(at >> 1) * (at % 2 === 0 ? 1 : Math.SQRT2)));
 
 /** Where a bucket's values are taken to lie: at the geometric mean of its edges. */
-const CENTRES: readonly number[] = [0, ...EDGES.map((edge) => Math.round(edge * 2 ** 0.25))];
+const CENTRES: readonly number[] = [0, ...EDGES.map((edge) => Math.round(edge * Math.sqrt(Math.SQRT2)))];
 
 const LN_10 = 2.302585092994046;
 
@@ -122,7 +123,7 @@ export class LearnedTail {
     this.#lines = 0;
     const one = this.#weight;
     const all = this.#total + one;
-    this.#add(Math.log10(all / one), 0, this.#priorNs);
+    this.#add(log10(all / one), 0, this.#priorNs);
     let beyond = 0;
     let sum = 0;
     for (let at = EDGES.length - 1; at >= 0; at--) {
@@ -133,7 +134,7 @@ export class LearnedTail {
       const edge = EDGES[at] as number;
       // Few stays beyond the edge say little of how long such stays get: one more, as long as the edge, is added.
       const mean = (sum - beyond * edge + one * edge) / (beyond + one);
-      this.#add(Math.log10(all / beyond), edge, mean);
+      this.#add(log10(all / beyond), edge, mean);
     }
   }
 

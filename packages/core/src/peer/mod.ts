@@ -45,6 +45,8 @@ export { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";
 export type { RttTrackerOptions } from "./rtt-options.ts";
 export type { Chain, EdgeData, ReportData, SiteData } from "./rtt-site.ts";
 export { RttTracker } from "./rtt-tracker.ts";
+export { NORMAL_TAIL } from "./normal-tail.ts";
+export type { NormalTailOptions } from "./normal-tail.ts";
 export { SILENCE_DEFAULTS, SilenceDetector } from "./silence-detector.ts";
 export type { Beat, DetectionGoal, SilenceData, SilenceDetectorOptions, Verdict } from "./silence-detector.ts";
 export type { DetectorData, DetectorModel } from "./site-detector.ts";

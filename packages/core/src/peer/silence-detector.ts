@@ -1,7 +1,10 @@
 import { assert } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
+import { log10 } from "../base/logarithm.ts";
 import { NS_PER_MS, NS_PER_S, addNs, elapsedNs } from "../base/time.ts";
+import { decay } from "./decay.ts";
 import { LearnedTail, type TailData } from "./learned-tail.ts";
+import { NORMAL_TAIL, type NormalData, NormalTail, type NormalTailOptions } from "./normal-tail.ts";
 import { isQuantity, readQuantity, wholeOption } from "./quantity.ts";
 import type { SiteDetector } from "./site-detector.ts";
 
@@ -14,6 +17,10 @@ export interface DetectionGoal {
 }
 
 export interface SilenceDetectorOptions {
+  /** How delays are thought to be distributed: as was learned, or normally. Default `learned`. */
+  readonly model: "learned" | "normal";
+  /** Of the normal model. */
+  readonly normal: NormalTailOptions;
   /** The interval at which the site sends when it has nothing else to send, in ns, until it says so itself. Default 1 s. */
   readonly intervalNs: number;
   /** `suspect` is announced and no more. Default: within 5.5 s, one mistake a day. */
@@ -27,6 +34,8 @@ export interface SilenceDetectorOptions {
 const DAY_NS = 86_400 * NS_PER_S;
 
 export const SILENCE_DEFAULTS: SilenceDetectorOptions = {
+  model: "learned",
+  normal: NORMAL_TAIL,
   intervalNs: NS_PER_S,
   suspect: { withinNs: 5.5 * NS_PER_S, mistakeEveryNs: DAY_NS },
   down: { withinNs: 30 * NS_PER_S, mistakeEveryNs: 30 * DAY_NS },
@@ -41,8 +50,8 @@ const ASKS_PER_INTERVAL = 4;
 const DRIFT_SHARE = 0.001;
 /** So many beats that are equally late are on time: the path is longer now, or the sender's clock stood still. */
 const STEADY_BEATS = 3;
-/** After this long half a change of verdict is forgotten. */
-const FLAP_HALF_LIFE_NS = 60 * NS_PER_S;
+/** After this long a change of verdict counts for 1/e. */
+const FLAP_NS = 90 * NS_PER_S;
 /** Signs of life that a site needs at most which was suspected over and over. */
 const PROOFS_MAX = 4;
 
@@ -61,13 +70,11 @@ export interface Beat {
 export type Verdict = "live" | "suspect" | "down";
 
 /** What a detector has learned, as plain data. Offsets of clocks are not kept: they end with the connection. */
-export interface SilenceData extends TailData {
-  readonly intervalNs: number;
-}
+export type SilenceData = (TailData | NormalData) & { readonly intervalNs: number };
 
 /**
  * SilenceDetector judges one site's silence. A site sends at least once an interval, so something is due an interval
- * after it was last heard; how much later it may come is learned (`LearnedTail`), and the goals say how improbable a
+ * after it was last heard; how much later it may come is learned (`LearnedTail`, or `NormalTail`), and the goals say how improbable a
  * delay must be before the site is suspect, and down.
  *
  * Times are awake time: the engine's clock minus the pauses it recognised as its own. It does not remember when the
@@ -81,7 +88,7 @@ export interface SilenceData extends TailData {
  */
 export class SilenceDetector implements SiteDetector {
   readonly #options: SilenceDetectorOptions;
-  readonly #tail: LearnedTail;
+  readonly #tail: LearnedTail | NormalTail;
   #intervalNs: number;
   /** Least difference between our clock at an arrival and the sender's at sending; NaN = no beat yet. */
   #offset = NaN;
@@ -99,9 +106,9 @@ export class SilenceDetector implements SiteDetector {
 
   constructor(given: Partial<SilenceDetectorOptions> = {}) {
     this.#options = silenceDetectorOptions(given);
-    const { intervalNs, memory } = this.#options;
+    const { model, normal, intervalNs, memory } = this.#options;
     this.#intervalNs = intervalNs;
-    this.#tail = new LearnedTail(memory, intervalNs / 2);
+    this.#tail = model === "normal" ? new NormalTail(memory, normal) : new LearnedTail(memory, intervalNs / 2);
     this.#reckon();
   }
 
@@ -143,7 +150,7 @@ export class SilenceDetector implements SiteDetector {
     const heardAt = this.recordLife(now, lastSeenAt, beat);
     if (lastSeenAt > 0) {
       const silenceNs = Math.min(elapsedNs(now, lastSeenAt), this.#downAfterNs); // S2
-      this.#tail.record(elapsedNs(silenceNs, this.#intervalNs));
+      this.#tail.record(elapsedNs(silenceNs, this.#intervalNs), this.#intervalNs);
       this.#reckon();
     }
     return heardAt;
@@ -168,7 +175,7 @@ export class SilenceDetector implements SiteDetector {
 
   phi(now: number, lastSeenAt: number): number {
     if (lastSeenAt === 0) return 0;
-    return this.#tail.phi(elapsedNs(elapsedNs(now, lastSeenAt), this.#intervalNs));
+    return this.#tail.phi(elapsedNs(elapsedNs(now, lastSeenAt), this.#intervalNs), this.#intervalNs);
   }
 
   /**
@@ -184,8 +191,7 @@ export class SilenceDetector implements SiteDetector {
 
   /** The caller announced that the site is no longer live: the more often of late, the more proofs it needs. */
   recordDoubt(now: number): void {
-    const halves = elapsedNs(now, this.#flappedAt) / FLAP_HALF_LIFE_NS;
-    this.#flaps = this.#flaps * 2 ** -Math.min(halves, 60) + 1;
+    this.#flaps = this.#flaps * decay(elapsedNs(now, this.#flappedAt), FLAP_NS) + 1;
     this.#flappedAt = now;
     this.#proofs = Math.min(Math.floor(this.#flaps), PROOFS_MAX);
   }
@@ -197,7 +203,10 @@ export class SilenceDetector implements SiteDetector {
   /** Throws SNAPSHOT_INVALID. */
   static restore(data: SilenceData, options: Partial<SilenceDetectorOptions> = {}): SilenceDetector {
     const detector = new SilenceDetector(options);
-    detector.#tail.restore(data);
+    const tail = detector.#tail;
+    // What another model learned is not understood.
+    if (tail instanceof LearnedTail && "counts" in data) tail.restore(data);
+    else if (tail instanceof NormalTail && "moments" in data) tail.restore(data);
     const intervalNs = readQuantity("detector", "intervalNs", data.intervalNs);
     if (intervalNs > 0) detector.#intervalNs = intervalNs;
     detector.#reckon();
@@ -221,15 +230,15 @@ export class SilenceDetector implements SiteDetector {
   #reckon(): void {
     const { suspect, down } = this.#options;
     const within = (goal: DetectionGoal, phi: number) =>
-      Math.min(addNs(this.#intervalNs, this.#tail.excessAt(phi)), Math.max(goal.withinNs, 2 * this.#intervalNs));
+      Math.min(addNs(this.#intervalNs, this.#tail.excessAt(phi, this.#intervalNs)), Math.max(goal.withinNs, 2 * this.#intervalNs));
     this.#suspectAfterNs = within(suspect, this.suspectPhi);
     this.#downAfterNs = Math.max(within(down, this.downPhi), this.#suspectAfterNs); // S3
-    this.#askAfterNs = addNs(this.#intervalNs, Math.max(this.#tail.excessAt(ASK_PHI), Math.ceil(this.#intervalNs / 8)));
+    this.#askAfterNs = addNs(this.#intervalNs, Math.max(this.#tail.excessAt(ASK_PHI, this.#intervalNs), Math.ceil(this.#intervalNs / 8)));
   }
 }
 
 function phiOf({ mistakeEveryNs }: DetectionGoal, intervalNs: number): number {
-  return Math.max(1, Math.log10(mistakeEveryNs / intervalNs));
+  return Math.max(1, log10(mistakeEveryNs / intervalNs));
 }
 
 function silenceDetectorOptions(given: Partial<SilenceDetectorOptions>): SilenceDetectorOptions {
@@ -239,5 +248,6 @@ function silenceDetectorOptions(given: Partial<SilenceDetectorOptions>): Silence
     mistakeEveryNs: wholeOption(`${option}.mistakeEveryNs`, options[option].mistakeEveryNs, 1),
   });
   if (options.memory < 1 || !(options.memory <= 2 ** 32)) throw new RuntimeError("OPTION_INVALID", { option: "memory", value: options.memory });
-  return { intervalNs: wholeOption("intervalNs", options.intervalNs, 1), suspect: goal("suspect"), down: goal("down"), memory: options.memory };
+  if (options.model !== "learned" && options.model !== "normal") throw new RuntimeError("OPTION_INVALID", { option: "model", value: options.model });
+  return { model: options.model, normal: options.normal, intervalNs: wholeOption("intervalNs", options.intervalNs, 1), suspect: goal("suspect"), down: goal("down"), memory: options.memory };
 }

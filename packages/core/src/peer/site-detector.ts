@@ -6,8 +6,8 @@ import { type Beat, type SilenceData, SilenceDetector, type SilenceDetectorOptio
 export type DetectorModel =
   /** φ is a multiple of the mean interval: the reference (spec/peers.md §4). */
   | Readonly<{ model: "exponential" } & Partial<DetectorOptions>>
-  /** What silences are usual is learned, and goals say how unusual is too much. The product's. */
-  | Readonly<{ model: "learned" } & Partial<SilenceDetectorOptions>>;
+  /** What silences are usual is learned, and goals say how unusual is too much. The product's is `learned`. */
+  | Readonly<{ model: "learned" | "normal" } & Partial<SilenceDetectorOptions>>;
 
 /** What a detector has learned, as plain data: the exponential's window, or the learned tail. */
 export type DetectorData = Readonly<{ history: readonly number[] }> | SilenceData;
@@ -40,9 +40,9 @@ export function siteDetector(options: DetectorModel): SiteDetector {
   return options.model === "exponential" ? new PhiAccrualDetector(options) : new SilenceDetector(options);
 }
 
-/** Throws SNAPSHOT_INVALID. What another model learned is not understood: the detector starts anew. */
+/** Throws SNAPSHOT_INVALID. What another model learned is not understood: such a detector starts anew. */
 export function restoreSiteDetector(data: DetectorData, options: DetectorModel): SiteDetector {
   readObject("detector", data);
   if (options.model === "exponential") return PhiAccrualDetector.restore("history" in data ? data.history : [], options);
-  return "counts" in data ? SilenceDetector.restore(data, options) : new SilenceDetector(options);
+  return "history" in data ? new SilenceDetector(options) : SilenceDetector.restore(data, options);
 }

@@ -96,6 +96,17 @@ test("site watch: an answer proves life at the question, and a site that answers
   assert.ok((watch.nextAsk("ann") ?? 0) > askAt + S);
 });
 
+test("site watch: the normal model knows lost beats from late ones", () => {
+  const patience = (loses: (beat: number) => boolean) => {
+    const watch = new SiteWatch<string>({ detector: { model: "normal" } });
+    let now = 0;
+    for (let beat = 1; beat <= 1000; beat++) if (!loses(beat)) watch.recordHeartbeat("ann", (now = beat * S));
+    return afterNs(watch, now);
+  };
+  const [calm, lossy] = [patience(() => false), patience((beat) => beat % 5 === 0)];
+  assert.ok(calm < 3 * S && lossy > calm + 2 * S, `${calm / S} and ${lossy / S} s`);
+});
+
 test("site watch: the site's own interval counts, within 10 ms and a minute", () => {
   const watch = new SiteWatch<string>();
   const after = (intervalNs: number) => {
@@ -189,9 +200,9 @@ test("site watch: any history is captured and restored alike, and a scan finds w
   const quantity = fc.oneof(fc.nat(), fc.nat(100).map((seconds) => seconds * S), fc.double({ min: 0, max: NS_MAX, noNaN: true }).map(Math.floor));
   const site = fc.constantFrom("a", "b", "c");
   const step = fc.record({ kind: fc.constantFrom("beat", "stamped", "life", "answer", "scan"), site, now: quantity, stamp: quantity });
-  fc.assert(fc.property(fc.array(step), fc.boolean(), (steps, reference) => {
+  fc.assert(fc.property(fc.array(step), fc.constantFrom("exponential" as const, "learned" as const, "normal" as const), (steps, model) => {
     // Without the brake, of which nothing is stored.
-    const make = () => new SiteWatch<string>(reference ? REFERENCE_WATCH : { brake: REFERENCE_WATCH.brake });
+    const make = () => new SiteWatch<string>(model === "exponential" ? REFERENCE_WATCH : { detector: { model }, brake: REFERENCE_WATCH.brake });
     const [watch, judged] = [make(), make()];
     for (const { kind, site, now, stamp } of steps) {
       for (const one of [watch, judged]) {

@@ -30,7 +30,7 @@ export const REFERENCE_WATCH: SiteWatchOptions<string> = {
 /** What the product runs with, and the default. */
 export const PRODUCT_WATCH: SiteWatchOptions<string> = {
   ...REFERENCE_WATCH,
-  detector: { model: "learned", ...SILENCE_DEFAULTS },
+  detector: SILENCE_DEFAULTS,
   brake: BRAKE_DEFAULTS,
 };
 
@@ -117,7 +117,7 @@ export class SiteWatch<S extends string = SiteId> {
   constructor(given: Partial<SiteWatchOptions<S>> = {}) {
     const options: SiteWatchOptions<S> = { ...PRODUCT_WATCH, ...given };
     this.#options = { ...options, maxEntries: wholeOption("maxEntries", options.maxEntries, 1) };
-    const intervalNs = options.detector.model === "learned" ? options.detector.intervalNs : options.detector.expectedIntervalNs;
+    const intervalNs = options.detector.model === "exponential" ? options.detector.expectedIntervalNs : options.detector.intervalNs;
     this.#brake = new IsolationBrake(options.brake, intervalNs || NS_PER_S);
     siteDetector(options.detector); // checks its options
   }
