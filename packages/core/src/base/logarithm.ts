@@ -1,7 +1,7 @@
 const LOG10_2 = 0.30102999566398119521;
 const LOG10_E = 0.43429448190325182765;
-/** Terms of the series: (√2 − 1)^46 / 23 is below the last digit of a double. */
-const TERMS = 22;
+/** Terms of the series beyond the first: 0.172^24 is below the last digit of a double. */
+const TERMS = 11;
 
 const double = new Float64Array(1);
 const words = new Uint32Array(double.buffer);
