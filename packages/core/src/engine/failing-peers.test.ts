@@ -11,8 +11,10 @@ const work = host("work", { version: 1, class: "keyed" }, (n: number) => n + 1);
 const worked = flow("worked", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.host(work, n) }));
 const ask = flow("ask", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.call(worked, b.peer("bob"), { n }).n }));
 
+const spread = flow("spread", { input: { n: number }, output: { n: number }, deadlineMs: "never" }, (b, { n }) => ({ n: b.call(worked, b.select("workers"), { n }, { retry: { attempts: 2 } }).n }));
+
 function worldOf(...names: string[]): { world: TestWorld; ann: TestNode; bob: TestNode } {
-  const world = new TestWorld(names, [worked, ask], { workers: names.slice(1) });
+  const world = new TestWorld(names, [worked, ask, spread], { workers: names.slice(1) });
   world.settle();
   return { world, ann: world.node("ann"), bob: world.node("bob") };
 }
@@ -91,6 +93,23 @@ test("budget: a retry takes a token of the peer's and of the node's, is refused 
   assert.equal(state.mayAddAttempt(peer, "hedge"), true);
   state.recordOutcome(peer, "attempt-timed-out");
   assert.equal(state.mayAddAttempt(peer, "retry"), false);
+});
+
+test("budget: what was asked of a peer that is gone goes elsewhere without a token, all of it", () => {
+  const { world, ann } = worldOf("ann", "bob", "cid");
+  const { state } = ann;
+  world.slow = true;
+  for (let n = 0; n < 40; n++) ann.invoke("spread", { n }, `a${n}`);
+  while (ann.driver.engine.hasWork) ann.step();
+  const [lost, other] = [world.node("bob"), world.node("cid")];
+  assert.ok(state.peer(lost.id).inFlight > 0);
+  while (state.mayAddAttempt(state.peer(other.id), "retry"));
+  ann.take({ kind: "policy-changed", change: { action: "block", peer: lost.id }, tag: 1 });
+  while (ann.driver.engine.hasWork) ann.step();
+  assert.deepEqual([state.peer(lost.id).inFlight, state.peer(other.id).inFlight], [0, 40]);
+  world.slow = false;
+  world.run(6000);
+  assert.equal(state.finished.size, 40);
 });
 
 test("network-changed and a new address end a back-off that failures caused", () => {
