@@ -59,7 +59,7 @@ test("selection: all take turns where nothing is known, and the slow one is avoi
   assert.equal(chosen(ann, "another").size, 3, "another flow of the same peers is another site");
 });
 
-test("selection: linked before not, up before down, and nobody twice", () => {
+test("selection: linked before not, live before suspect, suspect before down, and nobody twice", () => {
   const { world, ann, bob, cid, dan } = worldOf();
   const peers = [bob, cid, dan].map(({ id }) => id);
   const choose = (tried: readonly string[]): unknown => {
@@ -70,6 +70,10 @@ test("selection: linked before not, up before down, and nobody twice", () => {
   assert.equal(choose(peers), "unknown");
   ann.state.peer(cid.id).siteVerdict = "down";
   assert.equal(chosen(ann).get("cid"), undefined);
+  ann.state.peer(dan.id).siteVerdict = "suspect";
+  assert.deepEqual([...chosen(ann).keys()], ["bob"]);
+  assert.equal(choose([bob.id]), dan.id);
+  ann.state.peer(dan.id).siteVerdict = "live";
   world.cutOff.add(bob);
   world.cut(ann, bob);
   world.run(1);

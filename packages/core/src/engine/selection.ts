@@ -16,9 +16,9 @@ const NOT_TRIED: ReadonlySet<PeerId> = new Set();
 
 /**
  * Chooses whom to ask for a flow: of the peers that policy allows and that are not cooling down, those with a link
- * before those without, those that are up before those that are down, those that do as their group does before those set
- * aside; of two of the first drawn at random, the one whose answer costs less (peer/peer-group.ts). Equal costs go by
- * what is in flight altogether, which for one-way sends is all there is to go by.
+ * before those without, the live before suspects and those before the ones that are down, those that do as their group
+ * does before those set aside; of two of the first drawn at random, the one whose answer costs less
+ * (peer/peer-group.ts). Equal costs go by what is in flight altogether, which for one-way sends is all there is to go by.
  * Called at the gate for every call, and for every further attempt, with those already tried left out.
  */
 export function choosePeer(state: EngineState, selection: Value, flow: string, tried: ReadonlySet<PeerId> = NOT_TRIED): Choice {
@@ -38,7 +38,7 @@ export function choosePeer(state: EngineState, selection: Value, flow: string, t
       const decision = state.governor.checkOutbound(peer.id, state.backoff, state.now);
       const freeAt = decision.allow ? state.probeFreeAt(peer) : 0;
       if (freeAt > state.now) retryAt = Math.min(retryAt, freeAt);
-      else if (decision.allow) rank = (peer.link?.sendReady === true ? 0 : 2) + (isFailing(state, peer) ? 1 : 0);
+      else if (decision.allow) rank = (peer.link?.sendReady === true ? 0 : 3) + (isFailing(state, peer) ? 2 : peer.siteVerdict === "suspect" ? 1 : 0);
       else if (decision.reason === "cooldown") retryAt = Math.min(retryAt, decision.retryAt);
       else denied = decision.reason;
     }
