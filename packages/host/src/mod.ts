@@ -3,6 +3,7 @@ export type {
   CellReader, EngineTimings, ExecutionDetails, ExecutionState, ExecutionSummary, ExplainedPeer, Log, Node, NodeOptions,
   NodeStatus, OperationReport, PeerAddress, PeerReport, PolicyEntryReport, PolicyItem, PolicyOptions, PolicyReport, StartOptions,
 } from "./node-api.ts";
+export { engineOptionsFromMs } from "./node-options.ts";
 export { ExecutionFailure } from "./execution-failure.ts";
 export { openIdentity, temporaryIdentity, type Identity } from "./identity/identity.ts";
 export { openLog, type LogOptions } from "./log.ts";

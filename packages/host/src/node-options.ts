@@ -30,8 +30,8 @@ export function checkNodeOptions(given: NodeOptions): NodeOptions {
   return given;
 }
 
-/** Engine options in whole ns. */
-export function engineOptionsFromMs({ engine = {}, parkMissing = false }: NodeOptions): EngineOptions {
+/** Engine options in whole ns. Throws OPTION_INVALID naming the option. */
+export function engineOptionsFromMs({ engine = {}, parkMissing = false }: Pick<NodeOptions, "engine" | "parkMissing">): EngineOptions {
   const converted: Record<string, unknown> = { parkMissing };
   for (const [name, value] of Object.entries(engine)) {
     const inNs = name.endsWith("Ms") ? `${name.slice(0, -2)}Ns` : name;

@@ -23,6 +23,8 @@ const refused = [
   { name: "a group of nobody", changes: { groups: { g: ["carl"] } }, message: /group: g, reason: no node is called carl/ },
   { name: "a policy on a range that is none", changes: { policy: { block: ["10.0.0.1/8"] } }, message: /policy: 10\.0\.0\.1\/8, reason: bits are set behind the prefix/ },
   { name: "a policy on nobody", changes: { policy: { block: ["carl"] } }, message: /policy: carl/ },
+  { name: "an engine option that is none", changes: { engine: { heartbeatMS: 5 } }, message: /node: ann, at: engine, reason: .*heartbeatMS/ },
+  { name: "an engine option out of its range", changes: { nodes: { ann: { engine: { heartbeatMs: -1 } } } }, message: /at: engine, reason: .*heartbeat/ },
   { name: "an address that is none", changes: { nodes: { ann: { listen: "localhost:80" } } }, message: /nodes\.ann\.listen.*multiaddr/ },
   {
     name: "two nodes on one address",
@@ -59,6 +61,11 @@ test("fleet: peers elsewhere go by name and id, in a record or among the nodes",
   assert.deepEqual(nodes.get("ann")?.localPeers, ["bob"]);
   assert.deepEqual(nodes.get("ann")?.remotePeers, { carl: remote });
   assert.deepEqual(nodes.get("bob")?.groups, { g: ["carl"] });
+});
+
+test("fleet: a node's own engine options come beside the fleet's", () => {
+  const { nodes } = defineFleet(fleet({ nodes: { ann: { engine: { heartbeatMs: 500 } }, bob: {} }, engine: { heartbeatMs: 2000, hedging: false } }));
+  assert.deepEqual([nodes.get("ann")?.engine, nodes.get("bob")?.engine], [{ heartbeatMs: 500, hedging: false }, { heartbeatMs: 2000, hedging: false }]);
 });
 
 test("fleet: a node's own groups, policy and flows come before the fleet's", () => {

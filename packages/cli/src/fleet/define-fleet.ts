@@ -1,7 +1,7 @@
 import { Flow, parsePolicyScope, POLICY_REASON_BYTES_MAX, RuntimeError } from "@holdfast/core";
 import * as v from "valibot";
 import type { AnyFlow } from "@holdfast/core";
-import type { PolicyItem } from "@holdfast/host";
+import { engineOptionsFromMs, type EngineTimings, type PolicyItem } from "@holdfast/host";
 import type { FleetJob } from "../job/fleet-job.ts";
 
 /** A node elsewhere, known by its id (`holdfast id` prints it). */
@@ -20,6 +20,8 @@ export interface FleetNode {
   readonly dataDir?: string;
   /** In place of the fleet's. */
   readonly policy?: FleetPolicy;
+  /** Besides the fleet's, and before them. */
+  readonly engine?: Partial<EngineTimings>;
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   readonly flows?: readonly AnyFlow[];
   /** Bound of the process' JavaScript heap in MiB, 32 or more; what outgrows it dies and is started again. Default: Node.js' own. */
@@ -41,6 +43,8 @@ export interface FleetDefinition {
   /** Names of nodes, by group, for `select`. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   readonly policy?: FleetPolicy;
+  /** How every node judges its peers, and how long things take: docs/PEERS.md. */
+  readonly engine?: Partial<EngineTimings>;
   readonly flows: readonly AnyFlow[];
   /** What `holdfast up` does with the fleet. Without one, the fleet is up until it is told to stop. */
   readonly job?: FleetJob;
@@ -57,6 +61,7 @@ export interface NodePlan {
   /** Only of peers that the node has. */
   readonly groups: Readonly<Record<string, readonly string[]>>;
   readonly policy: FleetPolicy;
+  readonly engine: Partial<EngineTimings>;
   readonly flows: readonly AnyFlow[];
   readonly heapMb: number | undefined;
 }
@@ -96,6 +101,7 @@ const Node = v.strictObject({
   peers: v.optional(v.union([v.array(v.union([v.string(), Named])), v.record(Name, Remote)])),
   dataDir: v.optional(v.string()),
   policy: v.optional(Policy),
+  engine: v.optional(v.looseObject({})),
   groups: v.optional(Groups),
   flows: v.optional(Flows),
   heapMb: v.optional(v.pipe(v.number(), v.integer(), v.minValue(32))),
@@ -113,6 +119,7 @@ const Definition = v.strictObject({
   nodes: v.record(Name, Node),
   groups: v.optional(Groups),
   policy: v.optional(Policy),
+  engine: v.optional(v.looseObject({})),
   flows: Flows,
   job: v.optional(Job),
 });
@@ -133,6 +140,7 @@ export function defineFleet(given: FleetDefinition): Fleet {
   checkGroups(given, plans);
   checkPolicies(given, plans);
   checkAddresses(plans);
+  checkEngines(plans);
   checkJob(given, names);
   return new Fleet(given.name, plans, given.job);
 }
@@ -160,6 +168,7 @@ function planNode(fleet: FleetDefinition, name: string): NodePlan {
     name, listen: node.listen, dataDir: node.dataDir, localPeers, remotePeers,
     groups: Object.fromEntries(groups) as Record<string, readonly string[]>,
     policy: node.policy ?? fleet.policy ?? {},
+    engine: { ...fleet.engine, ...node.engine },
     flows: node.flows ?? fleet.flows,
     heapMb: node.heapMb,
   };
@@ -196,6 +205,16 @@ function faultOfScope(who: string): string | undefined {
     return undefined;
   } catch (error) {
     return String((error as RuntimeError).details["reason"]);
+  }
+}
+
+function checkEngines(plans: ReadonlyMap<string, NodePlan>): void {
+  for (const { name, engine } of plans.values()) {
+    try {
+      engineOptionsFromMs({ engine });
+    } catch (error) {
+      throw new RuntimeError("FLEET_INVALID", { node: name, at: "engine", reason: (error as RuntimeError).message });
+    }
   }
 }
 

@@ -66,6 +66,7 @@ export function nodeOptions(plan: NodePlan, directory: FleetDirectory): NodeOpti
     groups: plan.groups,
     policy: { ...(block && { block: ids(block) }), ...(allow !== undefined && { allow: allow && ids(allow) }) },
     flows: plan.flows,
+    engine: plan.engine,
   };
 }
 
