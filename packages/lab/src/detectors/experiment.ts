@@ -1,4 +1,4 @@
-import { type Figures, figuresOf, measure, type Measured, total } from "./measure.ts";
+import { type Figures, figuresOf, measureAll, Sum } from "./measure.ts";
 import type { RuleEntry } from "./rules/rule.ts";
 import { RULES } from "./rules/rules.ts";
 import type { Trace } from "./traces/trace.ts";
@@ -16,12 +16,15 @@ export function rulesFor(trace: Trace): RuleEntry[] {
 
 /** Runs every rule over one trace, each over the very same beats: their figures, in the order of `rulesFor`. */
 export function experiment(trace: Trace, { seed, peers }: ExperimentOptions): Figures[] {
-  const runs = rulesFor(trace).map((rule) => ({ rule, measured: [] as Measured[] }));
+  const rules = rulesFor(trace);
+  const runs = [...Map.groupBy(rules, ({ begin }) => begin)];
+  const sums = new Map(rules.map((rule) => [rule, new Sum()]));
   for (let index = 0; index < peers; index++) {
     const peer = trace.peer(seed, index);
-    for (const { rule, measured } of runs) {
-      measured.push(measure(peer, rule.begin(peer), { drainsFirst: rule.drainsFirst ?? false }));
+    for (const [begin, entries] of runs) {
+      const order = { drainsFirst: entries[0]?.drainsFirst ?? false, begin: () => begin(peer), verdicts: entries.map(({ verdict }) => verdict) };
+      measureAll(peer, begin(peer), order).forEach((measured, place) => sums.get(entries[place] as RuleEntry)?.add(measured));
     }
   }
-  return runs.map(({ measured }) => figuresOf(total(measured)));
+  return rules.map((rule) => figuresOf((sums.get(rule) as Sum).measured));
 }

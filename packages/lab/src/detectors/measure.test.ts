@@ -53,7 +53,7 @@ test("measure: figures of a sum", () => {
   const day = 86_400 * S;
   const part = (mistakes: number, detection: number) => ({ aliveNs: day, mistakes, mistakenNs: mistakes * 2 * S, detectionsNs: [detection * S] });
   const figures = figuresOf(total([part(3, 9), part(0, 4), part(1, 5), part(0, 6)]));
-  assert.deepEqual(figures, { peerDays: 4, detectionP50: 5, detectionP99: 9, detectionMax: 9, mistakesPerDay: 1, meanMistake: 2, queryAccuracy: 1 - 8 / 345_600 });
+  assert.deepEqual(figures, { peerDays: 4, detectionP50: 5, detectionP99: 9, detectionMax: 9, mistakes: 4, mistakesPerDay: 1, meanMistake: 2, queryAccuracy: 1 - 8 / 345_600 });
 });
 
 test("measure: a percentile is the nearest rank", () => {

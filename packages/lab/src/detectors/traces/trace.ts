@@ -13,6 +13,11 @@ export const NEIGHBOURS = {
 /** The interval at which peers beat, where a trace says nothing else. */
 export const PERIOD_NS = NS_PER_S;
 
+/** Peers of a trace at an effort of 1: fifty peer-days. */
+export const PEERS = 200;
+/** Where ours makes no mistakes it takes more to say so: with those of the other seeds some 315 peer-days, 3 / 315 < 0.01. */
+export const EXACT_PEERS = 560;
+
 export interface Pause {
   readonly from: number;
   readonly to: number;
@@ -34,6 +39,8 @@ export interface PeerTrace {
   readonly neighbours: Uint8Array;
   /** When the observer does not run, in order; nothing arrives within one. */
   readonly pauses: readonly Pause[];
+  /** When the observer's process is stopped and started anew, in order, apart from the pauses; nothing arrives within one. */
+  readonly restarts?: readonly Pause[];
   /** When the wall clock jumps, and by how much. */
   readonly wallJumps: readonly Readonly<{ at: number; byNs: number }>[];
   /** When the peer dies. */
@@ -48,5 +55,7 @@ export interface Trace {
   readonly says: string;
   /** False: the peer sets the pace, so a rule that probes has nothing to probe. */
   readonly canBeProbed: boolean;
+  /** Peers at an effort of 1. */
+  readonly peers: number;
   peer(seed: string, index: number): PeerTrace;
 }
