@@ -7,15 +7,17 @@ import { rate, seconds } from "../../report/numbers.ts";
 import { judge, report } from "./report.ts";
 
 const OPTIONS = { seed: "test", peers: 1 };
+const NO_MORE = { otherSeeds: [], moreOfOurs: [] };
+const REPORT = { seed: "test", effort: 1, kept: [], footprints: [] };
 
-const results = TRACES.map((trace) => judge(trace, experiment(trace, OPTIONS)));
+const results = TRACES.map((trace) => judge(trace, experiment(trace, OPTIONS), NO_MORE));
 
 test("report: the same seed gives the same bytes, another one others", () => {
-  const files = report(results, OPTIONS);
+  const files = report(results, REPORT);
   assert.equal(files.size, 1 + 2 * TRACES.length);
   for (const [name, text] of files) assert.doesNotMatch(text, /NaN|undefined|Infinity/, name);
   const short = TRACES.filter(({ name }) => ["b-loss-5", "g-periods", "e-stall"].includes(name));
-  const again = report(short.map((trace) => judge(trace, experiment(trace, OPTIONS))), OPTIONS);
+  const again = report(short.map((trace) => judge(trace, experiment(trace, OPTIONS), NO_MORE)), REPORT);
   for (const { name } of short) {
     assert.equal(again.get(`${name}.md`), files.get(`${name}.md`));
     assert.equal(again.get(`${name}.svg`), files.get(`${name}.svg`));
@@ -35,7 +37,7 @@ test("report: ours makes no mistake when the observer stalls or is suspended", (
 });
 
 test("pareto: dominated is who is beaten in one and in neither better; equals stand side by side", () => {
-  const point = (name: string, detectionP99: number, mistakesPerDay: number) => ({ name, detectionP99, mistakesPerDay });
+  const point = (name: string, detectionP99: number, cost: number) => ({ name, detectionP99, cost });
   const found = verdicts([point("fast", 1, 9), point("exact", 9, 0), point("both", 2, 1), point("twin", 2, 1), point("worse", 3, 1), point("never", Infinity, 0)]);
   assert.deepEqual(Object.fromEntries(found), {
     fast: { kind: "front" }, exact: { kind: "front" }, both: { kind: "front" }, twin: { kind: "front" },
