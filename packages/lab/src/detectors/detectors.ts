@@ -35,7 +35,6 @@ const CALIBRATED = TRACES.filter(({ name }) => /^[abc]-/.test(name));
 export const DETECTORS: Laboratory<Result> = {
   name: "detectors",
   says: "Failure detectors: how fast a death is found, and how often the living are suspected.",
-  // The longest first, so that no thread is left with it alone.
   tasks: [...TRACES.map(({ name }) => name), ...CALIBRATED.map(({ name }) => `goals ${name}`), "memory"],
   run(task, options) {
     const [last = "", first] = task.split(" ").reverse();

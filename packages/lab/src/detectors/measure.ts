@@ -50,6 +50,8 @@ export function measureAll(peer: PeerTrace, begun: Rule, { drainsFirst, begin, v
     for (const gauge of gauges) gauge.resume(to, { judges: !drainsFirst && !restarts, restarts });
   }
 
+  const [first, second] = gauges as [Gauge, Gauge?];
+  assert(gauges.length <= 2, "no rule has more than two verdicts");
   let stopNext = 0;
   let stopFrom = stops[0]?.from ?? Infinity;
   for (let sequence = 0; sequence < arrivals.length; sequence++) {
@@ -61,9 +63,11 @@ export function measureAll(peer: PeerTrace, begun: Rule, { drainsFirst, begin, v
       stand(stop);
       stopFrom = stops[stopNext]?.from ?? Infinity;
     }
-    for (const gauge of gauges) gauge.arrive(now);
+    first.arrive(now);
+    if (second !== undefined) second.arrive(now);
     rule.beat(now, sequence, sentAt[sequence] as number);
-    for (const gauge of gauges) gauge.believe(now);
+    first.believe(now);
+    if (second !== undefined) second.believe(now);
   }
   for (const stop of stops.slice(stopNext)) stand(stop);
   return gauges.map((gauge) => gauge.finish(peer.beginsAt));

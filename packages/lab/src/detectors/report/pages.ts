@@ -43,10 +43,13 @@ const GOALS_WORDS = `The same detector with goals whose bound on time does not b
 not kept (**bold**); much less than 1 is a detector slower than it need be. A promise of fewer than 3 mistakes is no test, unless many
 more were made. *Mute*: the peer answers no questions, so the learned tail alone is judged. *Asks*: as in the product. The *cold start* is the first ${COLD_NS / 3600e9} h of each peer.
 
-In lossless traces and with independent losses the goals are kept, mostly with room: silences come in whole periods there, so between two of
-them a longer wait buys nothing, and the line through the tail lies above the steps. In bursts those of a day and of thirty days are not kept: 16384 beats
-hold about eight bursts, and a first burst of a peer is unlike all that was seen before it. A day's promise rests on
-fewer samples than it speaks of. What bounds the harm is the cold start's own bound, \`withinNs\`.
+With jitter and independent losses the goals are kept, with room: losses make silences of whole periods, so a threshold between two steps
+promises less than it keeps, up to a step's factor (20 at 5 % loss). In bursts those of a day and more are not kept. The steady excess is that of
+an estimate from few samples: 16384 beats hold some eight bursts, and the exponential tail is drawn through their mean as if it were known. The
+predictive distribution of an exponential from k samples, (1 + x / S)^-k with S their sum, keeps a day's goal within a factor of two,
+and takes three times as long for *down* where beats are lost independently; so it is not what runs. The cold start's excess is each peer's first burst, unlike all that
+was seen before; only a prior of long silences would spare it, at the same price. Where a goal cannot be kept, \`withinNs\` bounds the
+detection all the same.
 `;
 
 /** The page of all traces. */
@@ -59,7 +62,7 @@ export function overview(results: readonly TraceResult[], options: ReportOptions
   })]);
   return [
     INTRODUCTION,
-    `Seed \`${options.seed}\`, effort ${options.effort}. At an effort of 1 a trace has 300 peers, a quarter of a day each on average, that of young peers 100 000.\n`,
+    `Seed \`${options.seed}\`, effort ${options.effort}. At an effort of 1 a trace has 200 peers, a quarter of a day each on average, that of young peers 100 000.\n`,
     "## At a glance\n",
     "Detection p99 in s / false suspicions per peer-day; ● = on the front.\n",
     table(head, rows((row) => `${seconds(row.figures.detectionP99)} / ${mistakes(row)}${mark(row.verdict)}`)),

@@ -14,7 +14,9 @@ export type Verdict = Readonly<{ kind: "front" } | { kind: "dominated"; by: stri
 export function verdicts(points: readonly Point[]): Map<string, Verdict> {
   const front = points.filter((point) => !points.some((other) => dominates(other, point)));
   return new Map(points.map((point) => {
-    const [better] = front.filter((other) => dominates(other, point)).sort((a, b) => a.cost - b.cost);
+    const all = points.filter((other) => dominates(other, point)).sort((a, b) => a.cost - b.cost);
+    // Of our two verdicts one may be beaten only by what the other beats: then nobody of the front beats it.
+    const better = all.find((other) => front.includes(other)) ?? all[0];
     return [point.name, better === undefined ? { kind: "front" } : { kind: "dominated", by: better.name }];
   }));
 }

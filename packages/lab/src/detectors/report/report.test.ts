@@ -43,6 +43,8 @@ test("pareto: dominated is who is beaten in one and in neither better; equals st
     fast: { kind: "front" }, exact: { kind: "front" }, both: { kind: "front" }, twin: { kind: "front" },
     worse: { kind: "dominated", by: "both" }, never: { kind: "dominated", by: "exact" },
   });
+  const between = verdicts([{ ...point("suspect", 1, 0), isOurs: true }, { ...point("down", 3, 0), isOurs: true }, point("theirs", 2, 0)]);
+  assert.deepEqual(between.get("down"), { kind: "dominated", by: "theirs" });
   const ours = verdicts([{ ...point("suspect", 1, 0), isOurs: true }, { ...point("down", 2, 0), isOurs: true }, point("theirs", 3, 0)]);
   assert.deepEqual(Object.fromEntries(ours), { suspect: { kind: "front" }, down: { kind: "front" }, theirs: { kind: "dominated", by: "suspect" } });
 });

@@ -14,9 +14,9 @@ export const NEIGHBOURS = {
 export const PERIOD_NS = NS_PER_S;
 
 /** Peers of a trace at an effort of 1, each of a quarter of a day. */
-export const PEERS = 300;
+export const PEERS = 200;
 /** Where ours makes no mistake it takes more to say so: with the other seeds, 300 peer-days; 3 / 300 = 0.01. */
-export const MORE_OF_OURS = 525;
+export const MORE_OF_OURS = 750;
 
 export interface Pause {
   readonly from: number;
