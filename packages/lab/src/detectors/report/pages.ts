@@ -44,10 +44,10 @@ not kept (**bold**); much less than 1 is a detector slower than it need be. A pr
 more were made. *Mute*: the peer answers no questions, so the learned tail alone is judged. *Asks*: as in the product. The *cold start* is the first ${COLD_NS / 3600e9} h of each peer.
 
 With jitter and independent losses the goals are kept, with room: losses make silences of whole periods, so a threshold between two steps
-promises less than it keeps, up to a step's factor (20 at 5 % loss). In bursts those of a day and more are not kept. The steady excess is that of
+promises less than it keeps, up to a step's factor (20 at 5 % loss). In bursts a day's goal is missed by a little, that of thirty days by far. The steady excess is that of
 an estimate from few samples: 16384 beats hold some eight bursts, and the exponential tail is drawn through their mean as if it were known. The
 predictive distribution of an exponential from k samples, (1 + x / S)^-k with S their sum, keeps a day's goal within a factor of two,
-and takes three times as long for *down* where beats are lost independently; so it is not what runs. The cold start's excess is each peer's first burst, unlike all that
+and takes two to five times as long for *down* where beats are lost independently; so it is not what runs. The cold start's excess is each peer's first burst, unlike all that
 was seen before; only a prior of long silences would spare it, at the same price. Where a goal cannot be kept, \`withinNs\` bounds the
 detection all the same.
 `;
@@ -108,8 +108,7 @@ function losses(results: readonly TraceResult[], axis: "verdict" | "byShare"): s
     const verdict = row[axis];
     if (verdict.kind !== "dominated") return [];
     const better = rows.find(({ rule }) => rule.name === verdict.by) as Row;
-    const own = better.rule.isOurs === true ? "our own " : "";
-    return [`- (${trace.name[0]}) ${trace.title}: *${row.rule.name}* (${says(row)}) is dominated by ${own}*${verdict.by}* (${says(better)}).`];
+    return [`- (${trace.name[0]}) ${trace.title}: *${row.rule.name}* (${says(row)}) is dominated by *${verdict.by}* (${says(better)}).`];
   }));
   return lines.length === 0 ? "On no trace.\n" : `${lines.join("\n")}\n`;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { calibrate } from "../calibration.ts";
 import { experiment } from "../experiment.ts";
 import { TRACES } from "../traces/traces.ts";
 import { verdicts } from "./pareto.ts";
@@ -33,6 +34,28 @@ test("report: the wall clock matters to no rule but the control", () => {
 test("report: ours makes no mistake when the observer stalls or is suspended", () => {
   for (const { trace, rows } of results.filter(({ trace }) => trace.name.startsWith("e-"))) {
     for (const { rule, figures } of rows) if (rule.isOurs === true) assert.equal(figures.mistakesPerDay, 0, `${rule.name}: ${trace.title}`);
+  }
+});
+
+test("report: of what was never seen the bound over all seeds is told, and of goals what was kept", () => {
+  const [trace] = TRACES as [(typeof TRACES)[number]];
+  const figures = experiment(trace, OPTIONS);
+  const of = (mistakes: number) => figures.map((one) => ({ ...one, mistakes, mistakesPerDay: mistakes, peerDays: 100 }));
+  const page = report([judge(trace, of(0), { otherSeeds: [of(0), of(0)], moreOfOurs: [] })], REPORT).get("README.md") ?? "";
+  assert.match(page, /< 0\.010 /);
+  assert.match(page, /\| 2 of 2 \|/);
+  const kept = [{ goal: "1 h", asks: true, cold: { mistakes: 2, promised: 4 }, steady: { mistakes: 40, promised: 10 } }];
+  const goals = report([], { ...REPORT, kept: [{ trace, kept }] }).get("README.md") ?? "";
+  assert.match(goals, /\| 1 h \| asks \| 2 \/ 4\.0 = 0\.50 \| \*\*40 \/ 10 = 4\.0\*\* \|/);
+});
+
+test("goals: what is promised is the time over the goal, and jitter alone keeps it", () => {
+  const [trace] = TRACES as [(typeof TRACES)[number]];
+  const kept = calibrate(trace, { seed: "test", peers: 4 });
+  assert.deepEqual(kept.map(({ goal }) => goal), ["10 min", "1 h", "1 day", "30 days", "10 min", "1 h", "1 day", "30 days"]);
+  for (const { cold, steady, goal } of kept) {
+    if (goal === "1 h") assert.equal(cold.promised, 4);
+    assert.ok(steady.mistakes <= 3 * steady.promised + 3, `${goal}: ${steady.mistakes} / ${steady.promised}`);
   }
 });
 

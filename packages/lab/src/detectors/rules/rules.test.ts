@@ -155,3 +155,15 @@ test("ours: while everybody is silent nobody is suspected", () => {
   const together = fed(new Holdfast({ answers: () => Infinity, others }), beats).suspectsAt(Infinity);
   assert.ok(together >= alone + 60 * S, `${together / S} s`);
 });
+
+test("restarts: ours goes on with what it stored, the time in between does not count; Cassandra holds whom it knew for down", () => {
+  const ours = fed(new Holdfast(ALONE), Array.from({ length: 100 }, (_, at) => 1 + at));
+  const before = ours.suspectsAt(100.5 * S) === Infinity ? fed(new Holdfast(ALONE), Array.from({ length: 100 }, (_, at) => 1 + at)).suspectsAt(Infinity) : 0;
+  ours.restart(160.5 * S, 60 * S);
+  crosses(ours, before / S + 60);
+  const cassandra = fed(new Cassandra(), [1, 2]);
+  cassandra.restart(9 * S);
+  crosses(cassandra, 9);
+  cassandra.beat(10 * S);
+  crosses(cassandra, 10 + 8 * 2.302585093 * 2);
+});
