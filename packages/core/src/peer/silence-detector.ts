@@ -221,8 +221,14 @@ export class SilenceDetector implements SiteDetector {
     this.#offset = Number.isNaN(this.#offset) ? offset : Math.min(offset, allowed);
     this.#offsetAt = now;
     if (this.#beats >= STEADY_BEATS) {
-      const least = Math.min(...this.#recent);
-      if (Math.max(...this.#recent) - least <= this.#intervalNs / 4) this.#offset = least;
+      let least = offset;
+      let most = offset;
+      for (let at = 0; at < STEADY_BEATS; at++) {
+        const one = this.#recent[at] as number;
+        if (one < least) least = one;
+        if (one > most) most = one;
+      }
+      if (most - least <= this.#intervalNs / 4) this.#offset = least;
     }
     return Math.max(0, Math.floor(offset - this.#offset));
   }

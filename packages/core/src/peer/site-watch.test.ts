@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { RuntimeError } from "../base/errors.ts";
+import { Random } from "../base/random.ts";
 import { NS_MAX, NS_PER_MS, NS_PER_S } from "../base/time.ts";
 import { REFERENCE_WATCH, SiteWatch, type SiteWatchOptions } from "./site-watch.ts";
 
@@ -236,4 +237,59 @@ test("site watch: damaged sites are refused and change nothing", () => {
   assert.deepEqual(watch.capture("ann"), good);
   assert.equal(watch.siteState("ann"), "live");
   assert.equal(watch.lastSeenAt("ann"), now);
+});
+
+/**
+ * A thousand sites that beat once a second, and an observer that stands still now and then for 0.5 to 120 s. What comes
+ * meanwhile is `kept` and read first, or lost. Answers what was announced, in awake time, and when the last stall ended.
+ */
+function stalled(fate: "kept" | "lost", dies?: string): { announced: { site: string; to: string; at: number }[]; resumedAt: number; usualNs: number } {
+  const random = Random.fromSeed(`stalls ${fate}`);
+  const sites = Array.from({ length: 1000 }, (_, at) => ({ name: `site ${at}`, phase: Math.floor(random.nextFraction() * S) }));
+  const stalls = [0.5, 1.1, 2.4, 5.3, 11.7, 25.8, 120].map((lasts, at) => ({ from: (40 + 12 * at) * S, ns: lasts * S }));
+  const watch = new SiteWatch<string>();
+  const announced: { site: string; to: string; at: number }[] = [];
+  const scan = (now: number) => void announced.push(...watch.scan(now).map(({ site, to }) => ({ site, to, at: now })));
+  let clock = 0; // the senders', which goes on in the stalls; awake time is `now`
+  let resumedAt = 0;
+  let usualNs = 0;
+  let dead: string | undefined;
+  const beat = (now: number, sentFrom: number, sentTo: number): void => {
+    for (let second = Math.floor(sentFrom / S); second * S < sentTo; second++) {
+      for (const { name, phase } of sites) {
+        const sentAt = second * S + phase;
+        if (sentAt >= sentFrom && sentAt < sentTo && name !== dead) watch.recordHeartbeat(name, now, { sentAt: sentAt + 1, intervalNs: S });
+      }
+    }
+  };
+  for (let now = S; now < 150 * S; now += 20 * MS) {
+    const stall = stalls.find(({ from }) => from === now);
+    if (stall !== undefined) {
+      if (stall === stalls.at(-1) && dies !== undefined) {
+        usualNs = (watch.nextCrossing(dies)?.at ?? 0) - watch.lastSeenAt(dies);
+        dead = dies;
+      }
+      if (fate === "kept") beat(now, clock, clock + stall.ns);
+      clock += stall.ns;
+      resumedAt = now;
+    }
+    beat(now, clock, clock + 20 * MS);
+    clock += 20 * MS;
+    scan(now);
+  }
+  return { announced, resumedAt, usualNs };
+}
+
+for (const fate of ["kept", "lost"] as const) {
+  test(`site watch: a thousand sites, stalls of 0.5 to 120 s, what came meanwhile is ${fate}: no verdict`, () => {
+    assert.deepEqual(stalled(fate).announced, []);
+  });
+}
+
+test("site watch: of a thousand sites the one that died in a stall is found, no later than usual and one beat", () => {
+  const { announced, resumedAt, usualNs } = stalled("kept", "site 7");
+  const [suspect, ...rest] = announced;
+  assert.deepEqual([suspect?.site, suspect?.to], ["site 7", "suspect"]);
+  assert.ok((suspect?.at ?? Infinity) <= resumedAt + usualNs + S, `${((suspect?.at ?? 0) - resumedAt) / S} s`);
+  assert.ok(rest.every(({ site }) => site === "site 7"));
 });

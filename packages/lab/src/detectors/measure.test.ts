@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { figuresOf, measure, percentile, total } from "./measure.ts";
+import { figuresOf, measure, measureAll, percentile, total } from "./measure.ts";
 import { FixedTimeout } from "./rules/fixed-timeout.ts";
 import type { Pause, PeerTrace } from "./traces/trace.ts";
 
@@ -53,11 +53,30 @@ test("measure: figures of a sum", () => {
   const day = 86_400 * S;
   const part = (mistakes: number, detection: number) => ({ aliveNs: day, mistakes, mistakenNs: mistakes * 2 * S, detectionsNs: [detection * S] });
   const figures = figuresOf(total([part(3, 9), part(0, 4), part(1, 5), part(0, 6)]));
-  assert.deepEqual(figures, { peerDays: 4, detectionP50: 5, detectionP99: 9, detectionMax: 9, mistakesPerDay: 1, meanMistake: 2, queryAccuracy: 1 - 8 / 345_600 });
+  assert.deepEqual(figures, { peerDays: 4, detectionP50: 5, detectionP99: 9, detectionMax: 9, mistakes: 4, mistakesPerDay: 1, meanMistake: 2, queryAccuracy: 1 - 8 / 345_600 });
 });
 
 test("measure: a percentile is the nearest rank", () => {
   const hundred = Array.from({ length: 100 }, (_, index) => index + 1);
   assert.deepEqual([0.5, 0.99, 1].map((share) => percentile(hundred, share)), [50, 99, 100]);
   assert.equal(percentile([7], 0.01), 7);
+});
+
+test("measure: a restart forgets what the rule does not store, and a suspicion with it", () => {
+  const trace = { ...peer([1, 30], { diedAt: 34 }), restarts: [{ from: 10 * S, to: 12 * S }, { from: 50 * S, to: 51 * S }] };
+  const begin = () => new FixedTimeout();
+  const forgot = measure(trace, begin(), { drainsFirst: false, begin });
+  assert.deepEqual(forgot, { aliveNs: 34 * S, mistakes: 1, mistakenNs: 6 * S, detectionsNs: [Infinity] });
+  const told: number[][] = [];
+  const storing = Object.assign(begin(), { restart: (...of: number[]) => void told.push(of) });
+  const stored = measure(trace, storing, { drainsFirst: false, begin });
+  assert.deepEqual([stored.mistakenNs, stored.detectionsNs, told], [24 * S, [S], [[12 * S, 2 * S], [51 * S, S]]]);
+});
+
+test("measure: two verdicts of one rule are measured in one run", () => {
+  const rule = { ...new FixedTimeout(), last: Infinity, beat(now: number) { this.last = now; }, suspectsAt(_until: number, verdict?: string) { return this.last + (verdict === "down" ? 9 : 3) * S; } };
+  const begun: [number, string | undefined][] = [];
+  const both = measureAll(peer([1, 6], { diedAt: 7 }), rule, { drainsFirst: false, verdicts: ["suspect", "down"], onMistake: (at, verdict) => void begun.push([at / S, verdict]) });
+  assert.deepEqual(both.map(({ mistakes, detectionsNs }) => [mistakes, ...detectionsNs.map((ns) => ns / S)]), [[1, 2], [0, 8]]);
+  assert.deepEqual(begun, [[4, "suspect"]]);
 });

@@ -74,7 +74,7 @@ export class TestNode {
     this.driver = new Driver(engine, { position: this.position, durable: true });
     this.up = true;
     for (const other of this.world.nodes.values()) {
-      if (other !== this) this.driver.handle({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [other.address], keepLink: true });
+      if (other !== this && this.world.knows(this, other)) this.driver.handle({ kind: "peer-configured", peer: other.id, name: other.name, addresses: [other.address], keepLink: true });
     }
   }
 
@@ -97,7 +97,10 @@ export class TestNode {
 
   /** Takes an event, with a turn first where the ingress is full. */
   take(event: EngineEvent): void {
-    while (this.driver.handle(event) === "full") this.step();
+    while (this.driver.handle(event) === "full") {
+      if (this.paused) throw new Error(`the ingress of ${this.name} is full, and it is paused`);
+      this.step();
+    }
   }
 
   invoke(flow: string, input: Value, id?: string): number {
@@ -209,14 +212,22 @@ export class TestWorld {
   dials = 0;
   readonly #onTheWay = new Map<number, Uint8Array[]>();
 
-  constructor(names: readonly string[], flows: readonly AnyFlow[], groups: Record<string, readonly string[]> = {}, options: Partial<EngineOptions> = {}) {
+  /** The node that all others are configured with, and nobody else; undefined = everybody with everybody. */
+  readonly #hub: string | undefined;
+
+  constructor(names: readonly string[], flows: readonly AnyFlow[], groups: Record<string, readonly string[]> = {}, options: Partial<EngineOptions> = {}, hub?: string) {
     this.groups = groups;
+    this.#hub = hub;
     names.forEach((name, at) => this.nodes.set(name, new TestNode(this, name, at + 1, flows, options)));
     for (const node of this.nodes.values()) node.start();
   }
 
   node(name: string): TestNode {
     return this.nodes.get(name) as TestNode;
+  }
+
+  knows(one: TestNode, other: TestNode): boolean {
+    return this.#hub === undefined || one.name === this.#hub || other.name === this.#hub;
   }
 
   dial(from: TestNode, peer: PeerId): void {

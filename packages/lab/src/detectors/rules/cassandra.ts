@@ -13,6 +13,8 @@ export class Cassandra implements Rule {
   readonly #intervals = new Window(window);
   #last = 0;
   #mutedUntil = 0;
+  /** Since when it has been down for want of a word, Infinity = it was heard, or is not known. */
+  #unheardSince = Infinity;
 
   beat(now: number): void {
     const interval = this.#last === 0 ? seedNs : now - this.#last;
@@ -24,8 +26,15 @@ export class Cassandra implements Rule {
     if (pausedNs > pauseNs) this.#mutedUntil = now + pauseNs;
   }
 
+  /** Members are stored, their intervals are not; one of whom nothing was heard since the start is down (Gossiper.addSavedEndpoint). */
+  restart(now: number): void {
+    if (this.#last > 0) this.#unheardSince = now;
+    this.#intervals.clear();
+    this.#last = this.#mutedUntil = 0;
+  }
+
   suspectsAt(): number {
-    if (this.#last === 0) return Infinity;
+    if (this.#last === 0) return this.#unheardSince;
     return Math.max(this.#last + phi * Math.LN10 * this.#intervals.mean, this.#mutedUntil);
   }
 }

@@ -1,7 +1,7 @@
 import { ENGINE_DEFAULTS } from "@holdfast/core";
-import { SiteWatch, type SiteId } from "@holdfast/core/peer";
+import { SiteWatch, type SiteId, type SiteWatchOptions } from "@holdfast/core/peer";
 import type { PeerTrace } from "../traces/trace.ts";
-import type { Rule } from "./rule.ts";
+import type { Rule, Verdict } from "./rule.ts";
 
 const { heartbeatNs, pauseMinNs } = ENGINE_DEFAULTS;
 const SITE = "peer" as SiteId;
@@ -21,8 +21,8 @@ interface Question {
  * tell by their stamps. `suspect` is announced and no more; `down` closes the link and asks others.
  */
 export class Holdfast implements Rule {
-  readonly #watch = new SiteWatch();
-  readonly #verdict: "suspect" | "down";
+  readonly #options: Partial<SiteWatchOptions>;
+  #watch: SiteWatch;
   readonly #peer: Pick<PeerTrace, "answers" | "others">;
   /** Of each other peer, how many of its arrivals were told. */
   readonly #told: number[];
@@ -32,12 +32,16 @@ export class Holdfast implements Rule {
   #lastSequence = 0;
   #lastSentAt = 0;
   #lastIntervalNs = heartbeatNs;
-  /** Since when the verdict stands, Infinity = it does not. */
-  #since = Infinity;
+  /** Since when each verdict stands, Infinity = it does not. */
+  #suspectSince = Infinity;
+  #downSince = Infinity;
   #now = 0;
+  /** Before it nothing happens by itself; −Infinity = to be reckoned. */
+  #dueAt = -Infinity;
 
-  constructor(verdict: "suspect" | "down", peer: Pick<PeerTrace, "answers" | "others">) {
-    this.#verdict = verdict;
+  constructor(peer: Pick<PeerTrace, "answers" | "others">, options: Partial<SiteWatchOptions> = {}) {
+    this.#options = options;
+    this.#watch = new SiteWatch(options);
     this.#peer = peer;
     this.#told = peer.others.map(() => 0);
   }
@@ -50,6 +54,7 @@ export class Holdfast implements Rule {
     this.#lastSentAt = sentAt;
     this.#lastBeat = now;
     this.#judge(now);
+    this.#dueAt = -Infinity;
   }
 
   pause(now: number, stoppedNs: number): void {
@@ -60,25 +65,44 @@ export class Holdfast implements Rule {
     const expectedAt = Math.min(lastTick + heartbeatNs, verdictAt > polledAt ? verdictAt : Infinity);
     const lateNs = now - Math.max(polledAt, expectedAt);
     this.#now = now;
+    this.#dueAt = -Infinity;
     if (lateNs < pauseMinNs) return;
     this.#pausedNs += lateNs + Math.min(Math.max(0, expectedAt - polledAt), pauseMinNs / 2);
   }
 
-  suspectsAt(until: number): number {
+  /**
+   * The site's row, as an orderly stop stores it (a kill leaves one up to 5 s older). The time in between counts as a
+   * pause (engine.ts, restore), and the connection is another.
+   */
+  restart(now: number, stoppedNs: number): void {
+    const stored = this.#watch.capture(SITE);
+    this.#watch = new SiteWatch(this.#options);
+    if (stored !== undefined) this.#watch.restore(SITE, stored);
+    this.#watch.forgetOffset(SITE);
+    this.#questions = [];
+    this.#pausedNs += stoppedNs;
+    this.#now = now;
+    this.#dueAt = -Infinity;
+  }
+
+  suspectsAt(until: number, verdict: Verdict = "suspect"): number {
     this.#advance(until);
-    return this.#since;
+    return verdict === "down" ? this.#downSince : this.#suspectSince;
   }
 
   /** Lets everything happen that is due before the instant: questions, their answers, other peers' beats, verdicts. */
   #advance(until: number): void {
-    for (;;) {
+    while (this.#dueAt < until) {
       const awake = this.#now - this.#pausedNs;
       const verdictAt = this.#nextAt();
       const askAt = Math.max(this.#watch.nextAsk(SITE) ?? Infinity, awake + 1) + this.#pausedNs;
-      const answer = this.#questions.reduce<Question | undefined>((first, one) => (first === undefined || one.answerAt < first.answerAt ? one : first), undefined);
-      const otherAt = this.#nextOther();
+      const answer = this.#questions.length === 0 ? undefined : this.#questions.reduce((first, one) => (one.answerAt < first.answerAt ? one : first));
+      const otherAt = this.#told.length === 0 ? Infinity : this.#nextOther();
       const at = Math.min(verdictAt, askAt, answer?.answerAt ?? Infinity, otherAt);
-      if (!(at < until)) break;
+      if (!(at < until)) {
+        this.#dueAt = at;
+        break;
+      }
       this.#now = at;
       if (at === answer?.answerAt) this.#hear(answer);
       else if (at === otherAt) this.#tellOther();
@@ -116,9 +140,8 @@ export class Holdfast implements Rule {
   #judge(now: number): void {
     this.#watch.judge(SITE, now - this.#pausedNs);
     const state = this.#watch.siteState(SITE);
-    const stands = state === "down" || (state === "suspect" && this.#verdict === "suspect");
-    if (!stands) this.#since = Infinity;
-    else if (this.#since === Infinity) this.#since = now;
+    this.#suspectSince = state === "live" ? Infinity : Math.min(this.#suspectSince, now);
+    this.#downSince = state === "down" ? Math.min(this.#downSince, now) : Infinity;
   }
 
   #nextAt(): number {

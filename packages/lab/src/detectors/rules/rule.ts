@@ -1,5 +1,8 @@
 import type { PeerTrace, Trace } from "../traces/trace.ts";
 
+/** Of a rule that has several: which one is meant. */
+export type Verdict = "suspect" | "down";
+
 /**
  * One failure detector at work on one peer. Sans-IO: it is told what happens, in order of time, and says from when it
  * suspects. Times are whole ns on the observer's monotonic clock.
@@ -10,10 +13,15 @@ export interface Rule {
   /** The observer runs again after it did not for `pausedNs`. Only rules that notice their own pauses have it. */
   pause?(now: number, pausedNs: number): void;
   /**
+   * The observer was started anew after it had not run for `stoppedNs`: what the rule's system stores is read back. A
+   * rule without it begins with nothing.
+   */
+  restart?(now: number, stoppedNs: number): void;
+  /**
    * From when the peer is suspected if nothing more arrives, Infinity = never; an instant that has passed = it is now.
    * All up to `until` has happened. What comes at or after `until` may be answered by any such instant.
    */
-  suspectsAt(until: number): number;
+  suspectsAt(until: number, verdict?: Verdict): number;
 }
 
 export interface RuleEntry {
@@ -23,6 +31,8 @@ export interface RuleEntry {
   /** After a pause: reads what lies in its socket before it judges. Left out: its check was due first, and runs first. */
   readonly drainsFirst?: boolean;
   readonly isOurs?: boolean;
+  /** Which verdict of its rule this entry is. Entries with the same `begin` are one rule, run once. */
+  readonly verdict?: Verdict;
   /** Stands in the table of its trace to be compared with, and is judged no rule. */
   readonly isControl?: boolean;
   /** Left out: every trace. */

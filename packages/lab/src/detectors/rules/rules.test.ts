@@ -30,7 +30,7 @@ function crosses(rule: Rule, atSeconds: number, toleranceNs = 1000): void {
 }
 
 test("rules: before the first beat nobody is suspected", () => {
-  const rules: Rule[] = [new FixedTimeout(), new ExponentialPhi(), new Cassandra(), new Chitchat(), new Akka(), new Chen(), new Bertier(), new TwoWindows(), new Holdfast("down", ALONE)];
+  const rules: Rule[] = [new FixedTimeout(), new ExponentialPhi(), new Cassandra(), new Chitchat(), new Akka(), new Chen(), new Bertier(), new TwoWindows(), new Holdfast(ALONE)];
   for (const rule of rules) assert.equal(rule.suspectsAt(Infinity), Infinity, rule.constructor.name);
 });
 
@@ -129,16 +129,16 @@ test("SWIM: probes that nobody sent while the observer stood still fail once", (
 
 test("ours: a site of which little is known has 5.5 s; one that was on time a hundred times, less; an answer puts it off", () => {
   const regular = Array.from({ length: 1000 }, (_, at) => 1 + at);
-  crosses(fed(new Holdfast("suspect", ALONE), [1, 2, 3]), 8.5);
-  const [few, many] = [regular.slice(0, 100), regular].map((beats) => fed(new Holdfast("suspect", ALONE), beats).suspectsAt(Infinity) - (beats.at(-1) as number) * S) as [number, number];
+  crosses(fed(new Holdfast(ALONE), [1, 2, 3]), 8.5);
+  const [few, many] = [regular.slice(0, 100), regular].map((beats) => fed(new Holdfast(ALONE), beats).suspectsAt(Infinity) - (beats.at(-1) as number) * S) as [number, number];
   assert.ok(many < few && few < 5.5 * S, `${few / S} and ${many / S} s`);
-  const answering = fed(new Holdfast("suspect", { answers: (at) => (at < 1003 * S ? at + S / 10 : Infinity), others: [] }), regular);
+  const answering = fed(new Holdfast({ answers: (at) => (at < 1003 * S ? at + S / 10 : Infinity), others: [] }), regular);
   assert.ok(answering.suspectsAt(Infinity) > (1003 + 1) * S);
 });
 
 test("ours: a pause counts from the poll that was asked for, and what waited for it gets up to 100 ms more", () => {
   const crossing = (pauses: readonly (readonly [to: number, lasted: number])[]) => {
-    const rule = fed(new Holdfast("suspect", ALONE), [1, 2.04]);
+    const rule = fed(new Holdfast(ALONE), [1, 2.04]);
     for (const [to, lasted] of pauses) rule.pause(to * S, lasted * S);
     return rule.suspectsAt(Infinity);
   };
@@ -151,7 +151,19 @@ test("ours: a pause counts from the poll that was asked for, and what waited for
 test("ours: while everybody is silent nobody is suspected", () => {
   const beats = Array.from({ length: 100 }, (_, at) => 1 + at);
   const others = [0.3, 0.6, 0.9].map((phase) => Float64Array.from(beats, (at) => Math.round((at + phase) * S)));
-  const alone = fed(new Holdfast("suspect", ALONE), beats).suspectsAt(Infinity);
-  const together = fed(new Holdfast("suspect", { answers: () => Infinity, others }), beats).suspectsAt(Infinity);
+  const alone = fed(new Holdfast(ALONE), beats).suspectsAt(Infinity);
+  const together = fed(new Holdfast({ answers: () => Infinity, others }), beats).suspectsAt(Infinity);
   assert.ok(together >= alone + 60 * S, `${together / S} s`);
+});
+
+test("restarts: ours goes on with what it stored, the time in between does not count; Cassandra holds whom it knew for down", () => {
+  const ours = fed(new Holdfast(ALONE), Array.from({ length: 100 }, (_, at) => 1 + at));
+  const before = ours.suspectsAt(100.5 * S) === Infinity ? fed(new Holdfast(ALONE), Array.from({ length: 100 }, (_, at) => 1 + at)).suspectsAt(Infinity) : 0;
+  ours.restart(160.5 * S, 60 * S);
+  crosses(ours, before / S + 60);
+  const cassandra = fed(new Cassandra(), [1, 2]);
+  cassandra.restart(9 * S);
+  crosses(cassandra, 9);
+  cassandra.beat(10 * S);
+  crosses(cassandra, 10 + 8 * 2.302585093 * 2);
 });

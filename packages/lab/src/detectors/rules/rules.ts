@@ -10,6 +10,8 @@ import type { RuleEntry } from "./rule.ts";
 import { Swim } from "./swim.ts";
 import { TwoWindows } from "./two-windows.ts";
 
+const beginOurs: RuleEntry["begin"] = (peer) => new Holdfast(peer);
+
 /** Side by side, in the order of the report. */
 export const RULES: readonly RuleEntry[] = [
   { name: "fixed 5 s", settings: "5 s since the last beat", begin: () => new FixedTimeout() },
@@ -26,11 +28,11 @@ export const RULES: readonly RuleEntry[] = [
   { name: "2W-FD", settings: "windows 1 and 1000, margin 1.25 s", begin: () => new TwoWindows() },
   {
     name: "ours: suspect", settings: "learned tail; within 5.5 s, one mistake a day; asks when late; own pauses ≥ 200 ms", drainsFirst: true, isOurs: true,
-    begin: (peer) => new Holdfast("suspect", peer),
+    verdict: "suspect", begin: beginOurs,
   },
   {
     name: "ours: down", settings: "within 30 s, one mistake in thirty days; otherwise the same", drainsFirst: true, isOurs: true,
-    begin: (peer) => new Holdfast("down", peer),
+    verdict: "down", begin: beginOurs,
   },
   {
     name: "control: wall clock 5 s", settings: "fixed 5 s on the clock that people set", isControl: true,

@@ -14,7 +14,7 @@ export interface Weather {
   readonly periodNs?: (at: number) => number;
   readonly isLost?: (at: number) => boolean;
   /** Whether a question or its answer is lost that is on its way now. Left out: as beats are, by the moment alone. */
-  readonly losesAnswer?: (at: number, random: Random) => boolean;
+  readonly losesAnswer?: (at: number, random: Random, way: "there" | "back") => boolean;
   /** What else arrives at the observer. */
   readonly others?: readonly Float64Array[];
   /** What the neighbours see in the period that begins at `at`. Left out: a relay brings every answer. */
@@ -22,6 +22,7 @@ export interface Weather {
   /** Where an arrival is moved to, Infinity = lost. */
   readonly deliversAt?: (arrival: number, sentAt: number) => number;
   readonly pauses?: readonly Pause[];
+  readonly restarts?: readonly Pause[];
   readonly wallJumps?: PeerTrace["wallJumps"];
 }
 
@@ -65,7 +66,7 @@ class Delays {
 
 /** Sends beats through the weather until the peer dies. What was sent before the death may arrive after it. */
 export function beats(random: Random, life: { readonly beginsAt: number; readonly diedAt: number }, weather: Weather = {}): PeerTrace {
-  const { periodNs, isLost, losesAnswer = () => false, neighbours, deliversAt, pauses = [], wallJumps = [], others = [] } = weather;
+  const { periodNs, isLost, losesAnswer = () => false, neighbours, deliversAt, pauses = [], restarts = [], wallJumps = [], others = [] } = weather;
   const delays = new Delays(random);
   // As many as there can be: no trace beats faster.
   const capacity = Math.ceil((life.diedAt - life.beginsAt) / PERIOD_NS);
@@ -89,13 +90,13 @@ export function beats(random: Random, life: { readonly beginsAt: number; readonl
     const chance = Random.fromSeed(`${life.beginsAt} ${life.diedAt} ${askedAt}`);
     const delay = new Delays(chance);
     const reachesAt = askedAt + delay.next();
-    if (reachesAt >= life.diedAt || losesAnswer(askedAt, chance) || losesAnswer(reachesAt, chance)) return Infinity;
+    if (reachesAt >= life.diedAt || losesAnswer(askedAt, chance, "there") || losesAnswer(reachesAt, chance, "back")) return Infinity;
     const arrival = reachesAt + delay.next();
     return deliversAt === undefined ? arrival : deliversAt(arrival, reachesAt);
   }
 
   return {
-    arrivals: arrivals.subarray(0, count), sentAt: sentAt.subarray(0, count), neighbours: seen.subarray(0, count), pauses, wallJumps, others, answers, ...life,
+    arrivals: arrivals.subarray(0, count), sentAt: sentAt.subarray(0, count), neighbours: seen.subarray(0, count), pauses, restarts, wallJumps, others, answers, ...life,
   };
 }
 

@@ -1,7 +1,7 @@
 import { Random } from "@holdfast/core";
 import { beats, isWithin, lifeOf } from "./beats.ts";
 import { lossyNeighbours } from "./loss.ts";
-import { PERIOD_NS, type Pause, type Trace } from "./trace.ts";
+import { type Pause, PEERS, PERIOD_NS, type Trace } from "./trace.ts";
 
 /** Gilbert (1960): a burst begins after a beat with probability 1/2000 and loses 6 beats on average; else 0.5 % is lost. */
 const BEGINS = 1 / 2000;
@@ -14,6 +14,7 @@ export const BURSTS: Trace = {
   title: "Gilbert bursts",
   says: "A burst begins with probability 1/2000 a beat and loses 6 beats on average; outside, 0.5 % is lost. The burst is the link's: in it relays reach the peer, and other members do.",
   canBeProbed: true,
+  peers: PEERS,
   peer(seed, index) {
     const random = Random.fromSeed(`${seed} c ${index}`);
     const neighbourhood = Random.fromSeed(`${seed} c neighbours ${index}`);

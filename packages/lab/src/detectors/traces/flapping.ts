@@ -1,6 +1,6 @@
 import { Random } from "@holdfast/core";
 import { beats, between, isWithin, lifeOf } from "./beats.ts";
-import { NEIGHBOURS, type Pause, type Trace } from "./trace.ts";
+import { NEIGHBOURS, type Pause, PEERS, type Trace } from "./trace.ts";
 
 /** (j) A peer that is silent about as long as it takes to be suspected, over and over. */
 export const FLAPPING: Trace = {
@@ -8,6 +8,7 @@ export const FLAPPING: Trace = {
   title: "flapping at the threshold",
   says: "The peer beats for 30 s, then is silent to everybody for 2 to 40 s (the range in which the rules' thresholds lie), and so on; it is alive, so each suspicion is a mistake.",
   canBeProbed: true,
+  peers: PEERS,
   peer(seed, index) {
     const random = Random.fromSeed(`${seed} j ${index}`);
     const life = lifeOf(random);

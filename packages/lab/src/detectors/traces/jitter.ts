@@ -1,6 +1,6 @@
 import { Random } from "@holdfast/core";
 import { beats, lifeOf, periodically } from "./beats.ts";
-import type { PeerTrace, Trace } from "./trace.ts";
+import { MORE_OF_OURS, PEERS, type PeerTrace, type Trace } from "./trace.ts";
 
 const HOUR_NS = 3600 * 1e9;
 export const YEAR_NS = 365 * 24 * HOUR_NS;
@@ -11,6 +11,8 @@ export const JITTER: Trace = {
   title: "jitter only",
   says: "Every beat arrives. Delay: lognormal, median 40 ms, σ 0.5.",
   canBeProbed: true,
+  peers: PEERS,
+  moreOfOurs: MORE_OF_OURS,
   peer: (seed, index) => jitter(seed, index, () => []),
 };
 
@@ -20,6 +22,7 @@ export const WALL_CLOCK: Trace = {
   title: "wall clock ± 1 year",
   says: "The beats of (a), the same ones; every two hours the wall clock jumps, forward and back by a year in turn. Rules count monotonic time, so each row has to equal (a)'s; the control, a fixed timeout on the wall clock, shows what it spares them.",
   canBeProbed: true,
+  peers: PEERS,
   peer(seed, index) {
     return jitter(seed, index, (until) => {
       const jumps: { at: number; byNs: number }[] = [];

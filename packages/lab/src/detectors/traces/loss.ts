@@ -1,6 +1,6 @@
 import { Random } from "@holdfast/core";
 import { beats, lifeOf } from "./beats.ts";
-import { NEIGHBOURS, type Trace } from "./trace.ts";
+import { MORE_OF_OURS, NEIGHBOURS, PEERS, type Trace } from "./trace.ts";
 
 /** (b) Each datagram is lost with the same probability, whatever became of the last. */
 export function loss(percent: number): Trace {
@@ -10,6 +10,8 @@ export function loss(percent: number): Trace {
     title: `${percent} % independent loss`,
     says: `Each beat is lost with probability ${p}, independently. Relays lose as much on each of their four datagrams.`,
     canBeProbed: true,
+    peers: PEERS,
+    moreOfOurs: MORE_OF_OURS,
     peer(seed, index) {
       const random = Random.fromSeed(`${seed} b ${percent} ${index}`);
       const neighbourhood = Random.fromSeed(`${seed} b ${percent} neighbours ${index}`);

@@ -1,6 +1,6 @@
 import { Random } from "@holdfast/core";
 import { beats, between, isWithin, lifeOf, periodically } from "./beats.ts";
-import { NEIGHBOURS, type Pause, type Trace } from "./trace.ts";
+import { MORE_OF_OURS, NEIGHBOURS, type Pause, PEERS, type Trace } from "./trace.ts";
 
 const HOUR_NS = 3600 * 1e9;
 /** Past every death, so that all peers share one schedule. */
@@ -14,6 +14,8 @@ export const PARTITION: Trace = {
   title: "the observer is cut off",
   says: "Once an hour the observer's link is cut for 5 to 60 s, at the same times for all its peers: nothing arrives, no relay answers, no other member can be heard. The peers are alive, so each suspicion is a mistake. The observer has three more peers.",
   canBeProbed: true,
+  peers: PEERS,
+  moreOfOurs: MORE_OF_OURS,
   peer(seed, index) {
     const schedule = Random.fromSeed(`${seed} i`);
     const cuts: Pause[] = [];

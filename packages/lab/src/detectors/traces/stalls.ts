@@ -1,6 +1,6 @@
 import { Random } from "@holdfast/core";
 import { beats, lifeOf, periodically, spanAt } from "./beats.ts";
-import { NEIGHBOURS, type Pause, type Trace } from "./trace.ts";
+import { MORE_OF_OURS, NEIGHBOURS, type Pause, PEERS, type Trace } from "./trace.ts";
 
 const HOUR_NS = 3600 * 1e9;
 const SHORTEST_NS = 0.5e9;
@@ -16,6 +16,8 @@ function observerPause(name: string, title: string, says: string, fate: (pause: 
   return {
     name, title, says,
     canBeProbed: true,
+    peers: PEERS,
+    moreOfOurs: MORE_OF_OURS,
     peer(seed, index) {
       const random = Random.fromSeed(`${seed} ${name} ${index}`);
       const life = lifeOf(random);

@@ -13,6 +13,11 @@ export const NEIGHBOURS = {
 /** The interval at which peers beat, where a trace says nothing else. */
 export const PERIOD_NS = NS_PER_S;
 
+/** Peers of a trace at an effort of 1, each of a quarter of a day. */
+export const PEERS = 200;
+/** Where ours makes no mistake it takes more to say so: with the other seeds, 300 peer-days; 3 / 300 = 0.01. */
+export const MORE_OF_OURS = 750;
+
 export interface Pause {
   readonly from: number;
   readonly to: number;
@@ -34,6 +39,8 @@ export interface PeerTrace {
   readonly neighbours: Uint8Array;
   /** When the observer does not run, in order; nothing arrives within one. */
   readonly pauses: readonly Pause[];
+  /** When the observer's process is stopped and started anew, in order, apart from the pauses; nothing arrives within one. */
+  readonly restarts?: readonly Pause[];
   /** When the wall clock jumps, and by how much. */
   readonly wallJumps: readonly Readonly<{ at: number; byNs: number }>[];
   /** When the peer dies. */
@@ -48,5 +55,8 @@ export interface Trace {
   readonly says: string;
   /** False: the peer sets the pace, so a rule that probes has nothing to probe. */
   readonly canBeProbed: boolean;
+  /** Peers at an effort of 1; and how many more are run for ours alone, to bound a rate of which nothing was seen. */
+  readonly peers: number;
+  readonly moreOfOurs?: number;
   peer(seed: string, index: number): PeerTrace;
 }

@@ -12,9 +12,9 @@ for (const trace of TRACES) {
     assert.equal(answers(peer.diedAt), Infinity);
     assert.notDeepEqual(trace.peer("s", 2).arrivals, peer.arrivals);
     const arrived = peer.arrivals.filter((at) => at !== Infinity);
-    assert.ok(arrived.length > 1000);
+    assert.ok(arrived.length > (trace.name === "n-churn" ? 0 : 1000));
     assert.ok(arrived.every((at, index) => Number.isInteger(at) && (index === 0 || at >= (arrived[index - 1] as number))));
-    assert.ok(arrived.every((at) => !isWithin(peer.pauses, at)));
+    assert.ok(arrived.every((at) => !isWithin(peer.pauses, at) && !isWithin(peer.restarts ?? [], at)));
     assert.ok(peer.pauses.every(({ from, to }, index) => from < to && from >= (peer.pauses[index - 1]?.to ?? 0)));
     assert.equal(peer.neighbours.length, peer.arrivals.length);
   });
