@@ -38,7 +38,7 @@ export interface Kept {
 export function calibrate(trace: Trace, { seed, peers }: { readonly seed: string; readonly peers: number }): Kept[] {
   return [false, true].flatMap((asks) => PAIRS.flatMap((pair) => {
     const goal = ({ everyNs }: { everyNs: number }): DetectionGoal => ({ withinNs: NO_BOUND_NS, mistakeEveryNs: everyNs });
-    const detector = { model: "learned", ...SILENCE_DEFAULTS, suspect: goal(pair.suspect), down: goal(pair.down) } as const;
+    const detector = { ...SILENCE_DEFAULTS, suspect: goal(pair.suspect), down: goal(pair.down) } as const;
     const mistakes = { suspect: { cold: 0, steady: 0 }, down: { cold: 0, steady: 0 } };
     let steadyNs = 0;
     for (let index = 0; index < peers; index++) {
