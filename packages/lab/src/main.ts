@@ -13,7 +13,7 @@ const USAGE = `usage: npm run lab -- [LABORATORY …] [options]
   --effort X     how much of everything is run; default 1, which is what the stored report holds
   --out FOLDER   where the report goes; default docs/lab
   --jobs N       threads; default one a core
-The same seed and effort give the same bytes, with any number of threads.`;
+The same seed and effort give the same bytes, with any number of threads, but for what is measured of memory.`;
 
 const OPTIONS = {
   seed: { type: "string", default: "holdfast" }, effort: { type: "string", default: "1" }, out: { type: "string", default: "docs/lab" },
@@ -48,8 +48,8 @@ function index(): string {
   const lines = LABORATORIES.map(({ name, says }) => `- [${name}](${name}/README.md): ${says}`);
   return `# The laboratory
 
-Holdfast's rules beside the published ones, on the same seeded traces. Written by \`npm run lab\`; the same seed gives the same bytes, so
-nothing here is edited by hand. Where ours loses, the tables say so.
+Holdfast's rules beside the published ones, on the same seeded traces. Written by \`npm run lab\`; the same seed gives the same bytes, but for what
+is measured of memory, so nothing here is edited by hand. Where ours loses, the tables say so.
 
 ${lines.join("\n")}
 `;

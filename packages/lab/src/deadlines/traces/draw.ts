@@ -1,4 +1,5 @@
 import { NS_PER_MS, NS_PER_S, type Random } from "@holdfast/core";
+import { Normals } from "../../normals.ts";
 import type { RequestTrace } from "./trace.ts";
 
 /** Mean time between requests; uniform between half of it and one and a half. */
@@ -29,29 +30,14 @@ export function between(random: Random, low: number, high: number): number {
 
 /** Draws lognormals. */
 export class Trips {
-  readonly #random: Random;
-  /** Normals come in pairs: the second of the last pair, NaN once it is used. */
-  #spare = NaN;
+  readonly #normals: Normals;
 
   constructor(random: Random) {
-    this.#random = random;
+    this.#normals = new Normals(random);
   }
 
   next({ medianNs, sigma }: Lognormal): number {
-    return Math.max(1, Math.floor(medianNs * Math.exp(sigma * this.#normal())));
-  }
-
-  /** Box and Muller (1958). */
-  #normal(): number {
-    if (!Number.isNaN(this.#spare)) {
-      const normal = this.#spare;
-      this.#spare = NaN;
-      return normal;
-    }
-    const radius = Math.sqrt(-2 * Math.log(1 - this.#random.nextFraction())); // 1 − u is never 0
-    const angle = 2 * Math.PI * this.#random.nextFraction();
-    this.#spare = radius * Math.sin(angle);
-    return radius * Math.cos(angle);
+    return Math.max(1, Math.floor(medianNs * Math.exp(sigma * this.#normals.next())));
   }
 }
 

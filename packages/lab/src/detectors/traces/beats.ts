@@ -1,4 +1,5 @@
 import { NS_PER_MS, Random } from "@holdfast/core";
+import { Normals } from "../../normals.ts";
 import { NEIGHBOURS, PERIOD_NS, type Pause, type PeerTrace } from "./trace.ts";
 
 const HOUR_NS = 3600 * 1e9;
@@ -38,29 +39,14 @@ export function lifeOf(random: Random): { readonly beginsAt: number; readonly di
 
 /** Draws one-way delays. */
 class Delays {
-  readonly #random: Random;
-  /** Normals come in pairs: the second of the last pair, NaN once it is used. */
-  #spare = NaN;
+  readonly #normals: Normals;
 
   constructor(random: Random) {
-    this.#random = random;
+    this.#normals = new Normals(random);
   }
 
   next(): number {
-    return Math.floor(DELAY_MEDIAN_NS * Math.exp(DELAY_SIGMA * this.#normal()));
-  }
-
-  /** Box and Muller (1958). */
-  #normal(): number {
-    if (!Number.isNaN(this.#spare)) {
-      const normal = this.#spare;
-      this.#spare = NaN;
-      return normal;
-    }
-    const radius = Math.sqrt(-2 * Math.log(1 - this.#random.nextFraction())); // 1 − u is never 0
-    const angle = 2 * Math.PI * this.#random.nextFraction();
-    this.#spare = radius * Math.sin(angle);
-    return radius * Math.cos(angle);
+    return Math.floor(DELAY_MEDIAN_NS * Math.exp(DELAY_SIGMA * this.#normals.next()));
   }
 }
 
