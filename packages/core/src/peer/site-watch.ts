@@ -113,6 +113,7 @@ export class SiteWatch<S extends string = SiteId> {
   /** Sites that showed life since they were announced suspect or down. */
   readonly #returning = new Map<S, Watched>();
   #scannedAt = 0;
+  #version = 0;
 
   constructor(given: Partial<SiteWatchOptions<S>> = {}) {
     const options: SiteWatchOptions<S> = { ...PRODUCT_WATCH, ...given };
@@ -129,6 +130,11 @@ export class SiteWatch<S extends string = SiteId> {
   /** Are convictions held back, since it seems to be we who are cut off? */
   get isIsolated(): boolean {
     return this.#brake.isEngaged;
+  }
+
+  /** Changes with every site that comes or goes. */
+  get version(): number {
+    return this.#version;
   }
 
   has(site: S): boolean {
@@ -251,6 +257,7 @@ export class SiteWatch<S extends string = SiteId> {
     const entry = this.#sites.get(site);
     if (entry === undefined) return;
     if (entry.announced === "live" && entry.lastSeenAt > 0) this.#live--;
+    this.#version++;
     this.#sites.delete(site);
     this.#returning.delete(site);
   }
@@ -335,6 +342,7 @@ export class SiteWatch<S extends string = SiteId> {
 
   #add(site: S, detector: SiteDetector): Watched {
     if (this.#sites.size >= this.#options.maxEntries) this.#makeRoom(); // W3
+    this.#version++;
     const entry: Watched = { detector, lastSeenAt: 0, announced: "live", askedAt: 0, heldUntil: 0, queuedAt: Infinity };
     this.#sites.set(site, entry);
     return entry;
