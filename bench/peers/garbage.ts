@@ -26,14 +26,14 @@ export function measureGarbage(_options: BenchOptions): Figure[] {
   const context = { now: NOW };
   let sink = 0;
   const subjects: Readonly<Record<string, (at: number) => void>> = {
-    checkInbound: (at) => void (sink += governor.checkInbound(asked[at]!).allow ? 1 : 0),
-    checkOutbound: (at) => void (sink += governor.checkOutbound(asked[at]!, backoff, NOW).allow ? 1 : 0),
+    checkInbound: (at) => void (sink |= governor.checkInbound(asked[at]!).allow ? 1 : 0),
+    checkOutbound: (at) => void (sink |= governor.checkOutbound(asked[at]!, backoff, NOW).allow ? 1 : 0),
     observeRoundTrip: (at) => tracker.observeRoundTrip(askedSites[at]!, CHAIN, trips[at] as number, NOW),
-    estimateBudget: (at) => void (sink += tracker.estimateBudget(askedSites[at]!, CHAIN, DEFAULT_NS, context)),
+    estimateBudget: (at) => void (sink |= tracker.estimateBudget(askedSites[at]!, CHAIN, DEFAULT_NS, context)),
     recordHeartbeat: (at) => watch.recordHeartbeat(askedSites[at]!, NOW),
-    phi: (at) => void (sink += watch.phi(askedSites[at]!, NOW)),
+    phi: (at) => void (sink |= watch.phi(askedSites[at]!, NOW)),
   };
-  const empty = bytesEach((at) => void (sink += trips[at] as number));
+  const empty = bytesEach((at) => void (sink |= trips[at] as number));
   return Object.entries(subjects).map(([name, work]) => {
     const bytes = bytesEach(work);
     return figure({

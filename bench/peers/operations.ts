@@ -24,6 +24,8 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
   const knownSites = new Map(sites.map((site, at) => [site, { at }]));
   const asked = inRandomOrder(peers);
   const askedSites = inRandomOrder(sites);
+  const handles = inRandomOrder(sites.map((site) => tracker.site(site)));
+  const keptHandles = inRandomOrder(sites.map((site) => kept.site(site)));
   const trips = roundTrips();
   const learned = new SilenceDetector();
   const reference = new PhiAccrualDetector({ historyCapacity: 1000 });
@@ -33,15 +35,23 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
   }
   const context = { now: NOW };
   const samples = await interleave(rounds(options), {
-    lookup: each(() => { for (const peer of asked) sink += known.get(peer)!.at; }),
-    siteLookup: each(() => { for (const site of askedSites) sink += knownSites.get(site)!.at; }),
-    checkInbound: each(() => { for (const peer of asked) sink += governor.checkInbound(peer).allow ? 1 : 0; }),
-    checkOutbound: each(() => { for (const peer of asked) sink += governor.checkOutbound(peer, backoff, NOW).allow ? 1 : 0; }),
+    lookup: each(() => { for (const peer of asked) sink |= known.get(peer)!.at; }),
+    siteLookup: each(() => { for (const site of askedSites) sink |= knownSites.get(site)!.at; }),
+    checkInbound: each(() => { for (const peer of asked) sink |= governor.checkInbound(peer).allow ? 1 : 0; }),
+    checkOutbound: each(() => { for (const peer of asked) sink |= governor.checkOutbound(peer, backoff, NOW).allow ? 1 : 0; }),
     observe: each(() => { for (let at = 0; at < ASKED; at++) tracker.observeRoundTrip(askedSites[at]!, CHAIN, trips[at]!, NOW); }),
-    estimate: each(() => { for (const site of askedSites) sink += kept.estimateBudget(site, CHAIN, DEFAULT_NS, context); }),
-    phiLearned: each(() => { for (let at = 0; at < ASKED; at++) sink += learned.phi(1000e9 + at, 1000e9); }),
-    phiReference: each(() => { for (let at = 0; at < ASKED; at++) sink += reference.phi(1000e9 + at, 1000e9); }),
-    watchPhi: each(() => { for (const site of askedSites) sink += watch.phi(site, NOW + 5e8); }),
+    observeHandle: each(() => { for (let at = 0; at < ASKED; at++) handles[at]!.observeRoundTrip(CHAIN, trips[at]!, NOW); }),
+    estimate: each(() => { for (const site of askedSites) sink |= kept.estimateBudget(site, CHAIN, DEFAULT_NS, context); }),
+    estimateHandle: each(() => { for (const handle of keptHandles) sink |= handle.estimateBudget(CHAIN, DEFAULT_NS, context); }),
+    observeEstimate: each(() => {
+      for (let at = 0; at < ASKED; at++) {
+        handles[at]!.observeRoundTrip(CHAIN, trips[at]!, NOW);
+        sink |= handles[at]!.estimateBudget(CHAIN, DEFAULT_NS, context);
+      }
+    }),
+    phiLearned: each(() => { for (let at = 0; at < ASKED; at++) sink |= learned.phi(1000e9 + at, 1000e9); }),
+    phiReference: each(() => { for (let at = 0; at < ASKED; at++) sink |= reference.phi(1000e9 + at, 1000e9); }),
+    watchPhi: each(() => { for (const site of askedSites) sink |= watch.phi(site, NOW + 5e8); }),
     beat: each(() => { for (const site of askedSites) watch.recordHeartbeat(site, NOW + 1e9); }),
   });
   const [lookup, siteLookup] = [median(samples.lookup), median(samples.siteLookup)];
@@ -57,7 +67,10 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
     inLookups("checkInbound, both lists (9–18 ns)", samples.checkInbound, lookup, 1.5),
     inLookups("checkOutbound (29–37 ns)", samples.checkOutbound, lookup, 2.5),
     inLookups("observeRoundTrip with a chain (68 ns)", samples.observe, siteLookup, 4),
+    inLookups("the same, by handle", samples.observeHandle, siteLookup, 4),
     inLookups("estimateBudget (22–51 ns)", samples.estimate, siteLookup, 2.5),
+    inLookups("the same, by handle", samples.estimateHandle, siteLookup, 2.5),
+    inLookups("observe and then estimate, by handle", samples.observeEstimate, siteLookup, undefined),
     inNs("φ of the product's detector (470 ns)", samples.phiLearned),
     inNs("φ of the reference, 1000 samples (470 ns)", samples.phiReference),
     inLookups("φ of one of the watched sites", samples.watchPhi, siteLookup, undefined),

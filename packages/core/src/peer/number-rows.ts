@@ -1,8 +1,13 @@
 import { assert } from "../base/assert.ts";
 
-/** Rows to a slab: large enough that its headers weigh nothing, small enough that a node with few peers pays for few. */
-const SLAB_ROWS = 32;
-const SLAB_BITS = 5;
+/**
+ * Rows of the first two slabs; each further one has as many as all before it, up to the largest. Few slabs, so that they are
+ * found without waiting for memory, and a node with few peers pays for few rows.
+ */
+const FIRST_BITS = 5;
+const LARGEST_BITS = 10;
+/** Slabs before the first of the largest. */
+const GROWING = LARGEST_BITS - FIRST_BITS + 1;
 
 /** One row: `width` numbers from `at` on; the same bytes are words of 16 bits from `4 · at` on. */
 interface Slab {
@@ -31,8 +36,9 @@ export class NumberRows {
   /** The row's number. */
   take(): number {
     const row = this.#free.pop() ?? this.#lent++;
-    if (row >> SLAB_BITS === this.#slabs.length) {
-      const cells = new Float64Array(this.#width * SLAB_ROWS);
+    const slab = slabOf(row);
+    if (slab === this.#slabs.length) {
+      const cells = new Float64Array(this.#width * rowsOf(slab));
       this.#slabs.push({ cells, words: new Uint16Array(cells.buffer) });
     }
     return row;
@@ -47,14 +53,23 @@ export class NumberRows {
 
   /** Where the row begins in `cells`. */
   at(row: number): number {
-    return (row & (SLAB_ROWS - 1)) * this.#width;
+    return (row & (rowsOf(slabOf(row)) - 1)) * this.#width;
   }
 
   cells(row: number): Float64Array {
-    return (this.#slabs[row >> SLAB_BITS] as Slab).cells;
+    return (this.#slabs[slabOf(row)] as Slab).cells;
   }
 
   words(row: number): Uint16Array {
-    return (this.#slabs[row >> SLAB_BITS] as Slab).words;
+    return (this.#slabs[slabOf(row)] as Slab).words;
   }
+}
+
+function slabOf(row: number): number {
+  if (row < 1 << LARGEST_BITS) return Math.max(0, 32 - FIRST_BITS - Math.clz32(row));
+  return GROWING + (row >> LARGEST_BITS) - 1;
+}
+
+function rowsOf(slab: number): number {
+  return 1 << Math.min(LARGEST_BITS, FIRST_BITS + Math.max(0, slab - 1));
 }

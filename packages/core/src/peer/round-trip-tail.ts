@@ -115,6 +115,11 @@ export class RoundTripTail {
   /** True if the round trips have plainly become shorter: all that came before this sample's run is forgotten. */
   observe(sampleNs: number): boolean {
     assert(isQuantity(sampleNs), "a sample is a quantity");
+    return this.learn(sampleNs);
+  }
+
+  /** As `observe`, of a sample that was checked. */
+  learn(sampleNs: number): boolean {
     const bucket = bucketOf(sampleNs);
     const forgets = this.#judgeRun(bucket);
     if (forgets) this.#forget(bucket);

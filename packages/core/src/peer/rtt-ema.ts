@@ -12,6 +12,10 @@ const RTTVAR = 1;
 const COUNT = 2;
 const UPDATED_AT = 3;
 
+/** RFC 6298 §2.3. */
+const ALPHA = 1 / 8;
+const BETA = 1 / 4;
+
 /** One estimate as plain data. All whole numbers. */
 export interface EmaState {
   readonly srttNs: number;
@@ -22,8 +26,8 @@ export interface EmaState {
 /**
  * RttEma is one smoothed round-trip estimate: the mean, and how far samples stray from it.
  *
- * Source: RFC 6298 §2 with α = 1/8 and β = 1/4, in whole numbers; each term is floored by itself. Divides by powers
- * of two, since the values exceed what bit shifts hold. Invariant E1: all three fields are quantities; sums saturate.
+ * Source: RFC 6298 §2 with α = 1/8 and β = 1/4, in whole numbers; each term is floored by itself. Weights are
+ * powers of two, and no bit shifts, since the values exceed what those hold. Invariant E1: all three fields are quantities; sums saturate.
  */
 export class RttEma {
   #cells: Float64Array;
@@ -82,24 +86,31 @@ export class RttEma {
   }
 
   observe(sampleNs: number): void {
-    this.observeWithShifts(sampleNs, 3, 2);
+    assert(isQuantity(sampleNs), "a sample is a quantity");
+    this.learn(sampleNs);
   }
 
   /** Weighs the sample with 2^−alphaShift in the mean and 2^−betaShift in the deviation; shifts are 0 … 63. */
   observeWithShifts(sampleNs: number, alphaShift: number, betaShift: number): void {
     assert(isQuantity(sampleNs), "a sample is a quantity");
+    this.learn(sampleNs, 1 / powerOfTwo(alphaShift), 1 / powerOfTwo(betaShift));
+  }
+
+  /** As `observe`, of a sample that was checked. The weights are powers of two. */
+  learn(sampleNs: number, alpha = ALPHA, beta = BETA): void {
     const cells = this.#cells;
     const at = this.#at;
+    const count = cells[at + COUNT] as number;
     const srttNs = cells[at + SRTT] as number;
-    if (cells[at + COUNT] === 0) {
+    if (count === 0) {
       cells[at + SRTT] = sampleNs;
       cells[at + RTTVAR] = Math.floor(sampleNs / 2);
     } else {
       // The deviation first: it is taken from the old mean.
-      cells[at + RTTVAR] = blend(cells[at + RTTVAR] as number, Math.abs(srttNs - sampleNs), powerOfTwo(betaShift));
-      cells[at + SRTT] = blend(srttNs, sampleNs, powerOfTwo(alphaShift));
+      cells[at + RTTVAR] = blend(cells[at + RTTVAR] as number, Math.abs(srttNs - sampleNs), beta);
+      cells[at + SRTT] = blend(srttNs, sampleNs, alpha);
     }
-    cells[at + COUNT] = addNs(cells[at + COUNT] as number, 1);
+    cells[at + COUNT] = addNs(count, 1);
   }
 
   /**
@@ -141,8 +152,9 @@ export class RttEma {
   }
 }
 
-function blend(old: number, sample: number, divisor: number): number {
-  return addNs(old - Math.floor(old / divisor), Math.floor(sample / divisor));
+/** Multiplied, not divided: by a power of two both are exact, and one of them is quick. */
+function blend(old: number, sample: number, weight: number): number {
+  return addNs(old - Math.floor(old * weight), Math.floor(sample * weight));
 }
 
 /** The whole quantity below. */

@@ -229,14 +229,14 @@ export class RttSite<S extends string = SiteId> {
     this.#budgetHop = chain?.hopIndex ?? 0;
   }
 
-  /** One measured round trip. */
+  /** One measured round trip; a quantity. */
   observe(chain: Chain | undefined, elapsedNs: number, now: number): void {
     const cells = this.#cells;
     const at = this.#at;
     cells[at + BUDGET_NS] = 0;
     const { aggregate } = this;
     this.#refresh(aggregate, now);
-    aggregate.observe(elapsedNs);
+    aggregate.learn(elapsedNs);
     cells[at + TIMEOUTS] = 0;
     const widening = cells[at + WIDENING] as number;
     if (widening > 0) cells[at + WIDENING] = widening - (widening < 64 ? 1 : widening >> 6);
@@ -244,7 +244,7 @@ export class RttSite<S extends string = SiteId> {
     if (this.#options.tails) {
       const tail = this.#tail;
       this.#fadeTail(tail, now);
-      if (tail.observe(elapsedNs)) {
+      if (tail.learn(elapsedNs)) {
         this.aggregate.relearn(elapsedNs);
         if (chain !== undefined) this.edge(chain)?.relearn(elapsedNs);
       }
@@ -255,7 +255,7 @@ export class RttSite<S extends string = SiteId> {
     const edge = this.#edgeOf(chain);
     const ema = this.#shared.ema.over(edge.cells, edge.at);
     this.#refresh(ema, now);
-    ema.observe(elapsedNs);
+    ema.learn(elapsedNs);
   }
 
   /**

@@ -80,7 +80,8 @@ export interface PriorData {
 }
 
 /** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
-const GLOBAL_SHIFTS = { alpha: 6, beta: 5 } as const;
+const GLOBAL_ALPHA = 1 / 64;
+const GLOBAL_BETA = 1 / 32;
 /** Sites of all kinds share the global prior: their slowest lie at most so many means away. */
 const SHAPE_MAX = 16;
 const NOWHERE: BudgetContext<never> = {};
@@ -132,6 +133,7 @@ export class RttTracker<S extends string = SiteId> {
   /** Learns one measured round trip, in ns. To a site that is watched it proves life as well. */
   observeRoundTrip(site: S | SiteHandle<S>, chain: Chain | undefined, elapsedNs: number, now: number): void {
     assert(isQuantity(now), "an instant is a quantity");
+    assert(isQuantity(elapsedNs), "a sample is a quantity");
     const entry = this.#siteOf(site);
     if (this.#options.roundTripsAreHeartbeats) this.watch.recordHeartbeat(idOf(site), now);
     else if (entry.isWatchedBy(this.watch, site)) this.watch.recordLife(idOf(site), now);
@@ -140,13 +142,13 @@ export class RttTracker<S extends string = SiteId> {
     if (chain !== undefined) {
       const prior = this.#priorOf(chain.chainId);
       refresh(prior, now, this.#options.halfLifeNs);
-      prior.observe(elapsedNs);
+      prior.learn(elapsedNs);
     }
     refresh(this.#globalPrior, now, this.#options.halfLifeNs);
-    this.#globalPrior.observeWithShifts(elapsedNs, GLOBAL_SHIFTS.alpha, GLOBAL_SHIFTS.beta);
+    this.#globalPrior.learn(elapsedNs, GLOBAL_ALPHA, GLOBAL_BETA);
     if (!this.#options.tails) return;
     const tail = (this.#globalTail ??= new RoundTripTail());
-    tail.observe(elapsedNs);
+    tail.learn(elapsedNs);
     this.#shape = -1;
   }
 
