@@ -63,7 +63,7 @@ export class RoundTripTail {
   #at: number;
 
   /** Over words of its own, or over `TAIL_WORDS` of somebody's. */
-  constructor(words = new Uint16Array(TAIL_WORDS), at = 0) {
+  constructor(words: Uint16Array = new Uint16Array(TAIL_WORDS), at = 0) {
     this.#words = words;
     this.#at = at;
   }

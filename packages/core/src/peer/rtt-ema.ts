@@ -34,7 +34,7 @@ export class RttEma {
   #at: number;
 
   /** Over numbers of its own, or over four of somebody's. */
-  constructor(cells = new Float64Array(EMA_CELLS), at = 0) {
+  constructor(cells: Float64Array = new Float64Array(EMA_CELLS), at = 0) {
     this.#cells = cells;
     this.#at = at;
   }
