@@ -26,6 +26,7 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
   const askedSites = inRandomOrder(sites);
   const handles = inRandomOrder(sites.map((site) => tracker.site(site)));
   const keptHandles = inRandomOrder(sites.map((site) => kept.site(site)));
+  const gates = inRandomOrder(peers.map((peer) => governor.peer(peer, backoff)));
   const trips = roundTrips();
   const learned = new SilenceDetector();
   const reference = new PhiAccrualDetector({ historyCapacity: 1000 });
@@ -39,6 +40,8 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
     siteLookup: each(() => { for (const site of askedSites) sink |= knownSites.get(site)!.at; }),
     checkInbound: each(() => { for (const peer of asked) sink |= governor.checkInbound(peer).allow ? 1 : 0; }),
     checkOutbound: each(() => { for (const peer of asked) sink |= governor.checkOutbound(peer, backoff, NOW).allow ? 1 : 0; }),
+    gateInbound: each(() => { for (const gate of gates) sink |= gate.checkInbound().allow ? 1 : 0; }),
+    gateOutbound: each(() => { for (const gate of gates) sink |= gate.checkOutbound(NOW).allow ? 1 : 0; }),
     observe: each(() => { for (let at = 0; at < ASKED; at++) tracker.observeRoundTrip(askedSites[at]!, CHAIN, trips[at]!, NOW); }),
     observeHandle: each(() => { for (let at = 0; at < ASKED; at++) handles[at]!.observeRoundTrip(CHAIN, trips[at]!, NOW); }),
     estimate: each(() => { for (const site of askedSites) sink |= kept.estimateBudget(site, CHAIN, DEFAULT_NS, context); }),
@@ -65,7 +68,9 @@ export async function measureOperations(options: BenchOptions): Promise<Figure[]
   });
   return [
     inLookups("checkInbound, both lists (9–18 ns)", samples.checkInbound, lookup, 1.5),
+    inLookups("the same, by handle", samples.gateInbound, lookup, 1.5),
     inLookups("checkOutbound (29–37 ns)", samples.checkOutbound, lookup, 2.5),
+    inLookups("the same, by handle", samples.gateOutbound, lookup, 2.5),
     inLookups("observeRoundTrip with a chain (68 ns)", samples.observe, siteLookup, 4),
     inLookups("the same, by handle", samples.observeHandle, siteLookup, 4),
     inLookups("estimateBudget (22–51 ns)", samples.estimate, siteLookup, 2.5),

@@ -54,7 +54,7 @@ let drawn: LearnedTail | undefined;
  * Invariants:
  *   L1. φ is finite, never negative, and never falls as the stay grows, up to 300.
  *   L2. `excessAt` inverts `phi`: φ at its answer is what was asked for, to rounding.
- *   L3. Constant memory; `record`, `phi` and `excessAt` allocate nothing.
+ *   L3. Constant memory; `record`, `phi` and `excessesAt` allocate nothing.
  */
 export class LearnedTail {
   readonly #memory: number;
@@ -106,13 +106,23 @@ export class LearnedTail {
 
   /** The stay, in ns, at which φ reaches this. */
   excessAt(phi: number): number {
+    const numbers = Float64Array.of(phi, 0);
+    this.excessesAt(numbers, 0, 1, 1);
+    return numbers[1] as number;
+  }
+
+  /** The same for `count` numbers from `phis` on, to where `excesses` begin: numbers that stay in arrays make no garbage. */
+  excessesAt(numbers: Float64Array, phis: number, excesses: number, count: number): void {
     if (drawn !== this) this.#draw();
-    let longest = 0;
-    for (let line = 0; line < lines; line++) {
-      const excess = (phi - (heights[line] as number)) / (slopes[line] as number);
-      if (excess > longest) longest = excess;
+    for (let which = 0; which < count; which++) {
+      const phi = numbers[phis + which] as number;
+      let longest = 0;
+      for (let line = 0; line < lines; line++) {
+        const excess = (phi - (heights[line] as number)) / (slopes[line] as number);
+        if (excess > longest) longest = excess;
+      }
+      numbers[excesses + which] = Math.min(Math.ceil(longest), NS_MAX); // L2
     }
-    return Math.min(Math.ceil(longest), NS_MAX); // L2
   }
 
   capture(): TailData {
@@ -144,30 +154,28 @@ export class LearnedTail {
   /** Draws the lines anew, from the longest stay down: each edge's from what lies beyond it. */
   #draw(): void {
     drawn = this;
-    lines = 0;
     const cells = this.#cells;
     const one = cells[this.#at + WEIGHT] as number;
     const all = (cells[this.#at + TOTAL] as number) + one;
-    addLine(Math.log10(all / one), 0, this.#priorNs);
+    heights[0] = Math.log10(all / one);
+    slopes[0] = 1 / (this.#priorNs * LN_10);
+    let count = 1;
     let beyond = 0;
     let sum = 0;
     for (let at = EDGES.length - 1; at >= 0; at--) {
-      const count = cells[this.#at + COUNTS + at + 1] as number;
-      if (count === 0) continue;
-      beyond += count;
-      sum += count * (CENTRES[at + 1] as number);
+      const weight = cells[this.#at + COUNTS + at + 1] as number;
+      if (weight === 0) continue;
+      beyond += weight;
+      sum += weight * (CENTRES[at + 1] as number);
       const edge = EDGES[at] as number;
       // Few stays beyond the edge say little of how long such stays get: one more, as long as the edge, is added.
       const mean = (sum - beyond * edge + one * edge) / (beyond + one);
-      addLine(Math.log10(all / beyond), edge, mean);
+      const slope = 1 / (mean * LN_10);
+      heights[count] = Math.log10(all / beyond) - edge * slope;
+      slopes[count++] = slope;
     }
+    lines = count;
   }
-}
-
-function addLine(phiAtEdge: number, edge: number, mean: number): void {
-  const slope = 1 / (mean * LN_10);
-  heights[lines] = phiAtEdge - edge * slope;
-  slopes[lines++] = slope;
 }
 
 /** The last bucket whose edge the stay reaches. */

@@ -52,18 +52,19 @@ const INTERVAL_NS_MAX = 60 * NS_PER_S;
 
 /** A detector's numbers, the tail's after them. */
 const INTERVAL_NS = 0;
-/** φ at which the verdicts come, and the silences, in ns: these change with a sample, those with the interval. */
+/** φ at which the verdicts and the question come, and the silences, in ns: these change with a sample, those with the interval. */
 const SUSPECT_PHI = 1;
 const DOWN_PHI = 2;
-const SUSPECT_AFTER_NS = 3;
-const DOWN_AFTER_NS = 4;
-const ASK_AFTER_NS = 5;
+const ASKED_PHI = 3;
+const SUSPECT_AFTER_NS = 4;
+const DOWN_AFTER_NS = 5;
+const ASK_AFTER_NS = 6;
 /** Least difference between our clock at an arrival and the sender's at sending; NaN = no beat yet. */
-const OFFSET = 6;
-const OFFSET_AT = 7;
+const OFFSET = 7;
+const OFFSET_AT = 8;
 /** How many beats there were, and the offsets of the newest, to see whether lateness has become the rule. */
-const BEATS = 8;
-const RECENT = 9;
+const BEATS = 9;
+const RECENT = 10;
 const FLAPS = RECENT + STEADY_BEATS;
 const FLAPPED_AT = FLAPS + 1;
 const PROOFS = FLAPS + 2;
@@ -112,6 +113,7 @@ export class SilenceDetector implements SiteDetector {
     this.#at = at;
     const { intervalNs, memory } = this.#options;
     cells[at + OFFSET] = NaN;
+    cells[at + ASKED_PHI] = ASK_PHI;
     this.#tail = new LearnedTail(memory, intervalNs / 2, cells, at + TAIL);
     this.#setInterval(intervalNs);
   }
@@ -254,17 +256,14 @@ export class SilenceDetector implements SiteDetector {
   #reckon(): void {
     const cells = this.#cells;
     const at = this.#at;
-    const { intervalNs } = this;
-    const suspectAfterNs = this.#silenceAt(cells[at + SUSPECT_PHI] as number, this.#options.suspect.withinNs);
-    cells[at + SUSPECT_AFTER_NS] = suspectAfterNs;
-    cells[at + DOWN_AFTER_NS] = Math.max(this.#silenceAt(cells[at + DOWN_PHI] as number, this.#options.down.withinNs), suspectAfterNs); // S3
-    cells[at + ASK_AFTER_NS] = addNs(intervalNs, Math.max(this.#tail.excessAt(ASK_PHI), Math.ceil(intervalNs / 8)));
-  }
-
-  /** The silence at which φ reaches this, no longer than the goal allows. */
-  #silenceAt(phi: number, withinNs: number): number {
-    const { intervalNs } = this;
-    return Math.min(addNs(intervalNs, this.#tail.excessAt(phi)), Math.max(withinNs, 2 * intervalNs));
+    const intervalNs = cells[at + INTERVAL_NS] as number;
+    this.#tail.excessesAt(cells, at + SUSPECT_PHI, at + SUSPECT_AFTER_NS, 3);
+    const { suspect, down } = this.#options;
+    const suspectNs = Math.min(addNs(intervalNs, cells[at + SUSPECT_AFTER_NS] as number), Math.max(suspect.withinNs, 2 * intervalNs));
+    const downNs = Math.min(addNs(intervalNs, cells[at + DOWN_AFTER_NS] as number), Math.max(down.withinNs, 2 * intervalNs));
+    cells[at + SUSPECT_AFTER_NS] = suspectNs;
+    cells[at + DOWN_AFTER_NS] = Math.max(downNs, suspectNs); // S3
+    cells[at + ASK_AFTER_NS] = addNs(intervalNs, Math.max(cells[at + ASK_AFTER_NS] as number, Math.ceil(intervalNs / 8)));
   }
 }
 
