@@ -8,7 +8,7 @@ import { BackoffTable, type Chain, chainIdFromTargets, PeerGovernor, RttTracker,
 export const PEERS = 10_000;
 /** Questions in one round: the same ones for every subject. */
 export const ASKED = 1 << 18;
-export const CHAIN: Chain = { chainId: chainIdFromTargets(["resize", "store"]), hopIndex: 1 };
+export const CHAIN: Chain = { chainId: chainIdFromTargets("resize,store"), hopIndex: 1 };
 export const DEFAULT_NS = 2e9;
 export const NOW = 3_600e9;
 const BEAT_NS = 1e9;

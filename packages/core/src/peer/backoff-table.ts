@@ -212,8 +212,9 @@ export class BackoffTable<K extends string = PeerId> {
   cooldown(peer: K, now: number): Cooldown | undefined {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return undefined;
-    const retryAt = endOf(entry);
-    if (now >= retryAt) return undefined;
+    const { nextRetry, advisedUntil } = entry;
+    if (now >= nextRetry && now >= advisedUntil) return undefined;
+    const retryAt = nextRetry > advisedUntil ? nextRetry : advisedUntil;
     if (entry.cooldown?.retryAt !== retryAt) entry.cooldown = { allow: false, reason: "cooldown", retryAt };
     return entry.cooldown;
   }

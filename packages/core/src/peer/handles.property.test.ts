@@ -7,7 +7,7 @@ import { PeerGovernor } from "./peer-governor.ts";
 import { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";
 import { RttTracker } from "./rtt-tracker.ts";
 
-const CHAINS = ["a", "b", "c"].map((target, at) => ({ chainId: chainIdFromTargets([target]), hopIndex: at }));
+const CHAINS = ["a", "b", "c"].map((target, at) => ({ chainId: chainIdFromTargets(target), hopIndex: at }));
 const SITES = Array.from({ length: 12 }, (_, at) => `site ${at}`);
 const PEERS = ["ann", "bob", "cid"];
 

@@ -408,8 +408,9 @@ function entriesOf(layer: Layer, kind: PolicyKind): Entries {
 }
 
 function put(entries: Entries, entry: PolicyEntry): void {
-  const { on, what } = entry;
-  if (on === "peer") entries.peers.set(what, entry);
+  const { kind, on, what, until, by, reason, addedAt } = entry;
+  // Written out: what is spread takes half as much again, and there may be one for each peer.
+  if (on === "peer") entries.peers.set(what, { kind, on, what, until, by, reason, addedAt });
   else entries.rules.set(keyOf(on, what), { entry, range: on === "range" ? parseAddressRange(what) : undefined });
 }
 

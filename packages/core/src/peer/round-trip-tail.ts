@@ -55,7 +55,7 @@ const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS 
  * halved when there are too many, and are forgotten at once when the round trips have plainly become shorter.
  *
  * Invariants:
- *   Q1. `BELOW` samples lie in buckets below the median's, at most half of all; with the median's own, at least half.
+ *   Q1. `BELOW` samples lie in buckets below the median's, less than half of all; with the median's own, at least half.
  *   Q2. `ABOVE` samples lie in buckets above the tail's, at most `SHARE` of all; with the tail's own, more.
  */
 export class RoundTripTail {
@@ -266,7 +266,7 @@ export class RoundTripTail {
     const total = words[base + TOTAL] as number;
     let median = words[base + MEDIAN] as number;
     let below = words[base + BELOW] as number;
-    while (2 * below > total) below -= words[counts + --median] as number;
+    while (2 * below >= total && total > 0) below -= words[counts + --median] as number;
     while (2 * (below + (words[counts + median] as number)) < total) below += words[counts + median++] as number;
     words[base + MEDIAN] = median;
     words[base + BELOW] = below;

@@ -10,11 +10,11 @@ export const EMA_CELLS = 4;
 const SRTT = 0;
 const RTTVAR = 1;
 const COUNT = 2;
-const UPDATED_AT = 3;
+export const EMA_UPDATED_AT = 3;
 
 /** RFC 6298 §2.3. */
-const ALPHA = 1 / 8;
-const BETA = 1 / 4;
+export const ALPHA = 1 / 8;
+export const BETA = 1 / 4;
 
 /** One estimate as plain data. All whole numbers. */
 export interface EmaState {
@@ -74,11 +74,11 @@ export class RttEma {
 
   /** Awake time of the last sample; 0 = not known, and then it does not age. No part of the state. */
   get updatedAt(): number {
-    return this.#cells[this.#at + UPDATED_AT] as number;
+    return this.#cells[this.#at + EMA_UPDATED_AT] as number;
   }
 
   set updatedAt(now: number) {
-    this.#cells[this.#at + UPDATED_AT] = now;
+    this.#cells[this.#at + EMA_UPDATED_AT] = now;
   }
 
   get isWarm(): boolean {
@@ -98,19 +98,7 @@ export class RttEma {
 
   /** As `observe`, of a sample that was checked. The weights are powers of two. */
   learn(sampleNs: number, alpha = ALPHA, beta = BETA): void {
-    const cells = this.#cells;
-    const at = this.#at;
-    const count = cells[at + COUNT] as number;
-    const srttNs = cells[at + SRTT] as number;
-    if (count === 0) {
-      cells[at + SRTT] = sampleNs;
-      cells[at + RTTVAR] = Math.floor(sampleNs / 2);
-    } else {
-      // The deviation first: it is taken from the old mean.
-      cells[at + RTTVAR] = blend(cells[at + RTTVAR] as number, Math.abs(srttNs - sampleNs), beta);
-      cells[at + SRTT] = blend(srttNs, sampleNs, alpha);
-    }
-    cells[at + COUNT] = addNs(count, 1);
+    learnAt(this.#cells, this.#at, sampleNs, alpha, beta);
   }
 
   /**
@@ -150,6 +138,21 @@ export class RttEma {
   state(): EmaState {
     return { srttNs: this.srttNs, rttvarNs: this.rttvarNs, sampleCount: this.sampleCount };
   }
+}
+
+/** As `RttEma.learn` of the estimate there, without a view of it. */
+export function learnAt(cells: Float64Array, at: number, sampleNs: number, alpha: number, beta: number): void {
+  const count = cells[at + COUNT] as number;
+  const srttNs = cells[at + SRTT] as number;
+  if (count === 0) {
+    cells[at + SRTT] = sampleNs;
+    cells[at + RTTVAR] = Math.floor(sampleNs / 2);
+  } else {
+    // The deviation first: it is taken from the old mean.
+    cells[at + RTTVAR] = blend(cells[at + RTTVAR] as number, Math.abs(srttNs - sampleNs), beta);
+    cells[at + SRTT] = blend(srttNs, sampleNs, alpha);
+  }
+  cells[at + COUNT] = addNs(count, 1);
 }
 
 /** Multiplied, not divided: by a power of two both are exact, and one of them is quick. */

@@ -4,7 +4,7 @@ import { powerOfTwo, readList, readObject, readQuantity, readText } from "./quan
 import { NumberRows } from "./number-rows.ts";
 import { setRecent } from "./recent-map.ts";
 import { RoundTripTail, TAIL_WORDS } from "./round-trip-tail.ts";
-import { EMA_CELLS, RttEma } from "./rtt-ema.ts";
+import { ALPHA, BETA, EMA_CELLS, EMA_UPDATED_AT, learnAt, RttEma } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
 
@@ -234,9 +234,7 @@ export class RttSite<S extends string = SiteId> {
     const cells = this.#cells;
     const at = this.#at;
     cells[at + BUDGET_NS] = 0;
-    const { aggregate } = this;
-    this.#refresh(aggregate, now);
-    aggregate.learn(elapsedNs);
+    this.#learn(cells, at + AGGREGATE, elapsedNs, now);
     cells[at + TIMEOUTS] = 0;
     const widening = cells[at + WIDENING] as number;
     if (widening > 0) cells[at + WIDENING] = widening - (widening < 64 ? 1 : widening >> 6);
@@ -253,9 +251,7 @@ export class RttSite<S extends string = SiteId> {
     cells[at + UPDATED_AT] = now;
     if (chain === undefined) return;
     const edge = this.#edgeOf(chain);
-    const ema = this.#shared.ema.over(edge.cells, edge.at);
-    this.#refresh(ema, now);
-    ema.learn(elapsedNs);
+    this.#learn(edge.cells, edge.at, elapsedNs, now);
   }
 
   /**
@@ -377,8 +373,11 @@ export class RttSite<S extends string = SiteId> {
     return this.#shared.tail.over(this.#words, 4 * (this.#at + TAIL));
   }
 
-  #refresh(ema: RttEma, now: number): void {
-    refresh(ema, now, this.#options.halfLifeNs);
+  #learn(cells: Float64Array, at: number, elapsedNs: number, now: number): void {
+    const updatedAt = cells[at + EMA_UPDATED_AT] as number;
+    if (updatedAt > 0 && now - updatedAt >= this.#options.halfLifeNs / 8) refresh(this.#shared.ema.over(cells, at), now, this.#options.halfLifeNs);
+    cells[at + EMA_UPDATED_AT] = now;
+    learnAt(cells, at, elapsedNs, ALPHA, BETA);
   }
 
   #fadeTail(tail: RoundTripTail, now: number): void {
