@@ -3,7 +3,7 @@
  * cooling down, each with a site that has answered a hundred times. Questions come for all of them in random order.
  */
 import { peerIdFromEd25519, type PeerId, type SiteId } from "@holdfast/core";
-import { BackoffTable, type Chain, chainIdFromTargets, PeerGovernor, RttTracker, SiteWatch } from "@holdfast/core/peer";
+import { BackoffTable, type Chain, chainIdFromTargets, PeerGovernor, RttTracker, type RttTrackerOptions, SiteWatch, type SiteWatchOptions } from "@holdfast/core/peer";
 
 export const PEERS = 10_000;
 /** Questions in one round: the same ones for every subject. */
@@ -59,8 +59,8 @@ export function roundTrips(): number[] {
   return Array.from({ length: ASKED }, () => Math.floor(40e6 * Math.exp((random() + random() + random() - 1.5) / 2)));
 }
 
-export function filledTracker(sites: readonly SiteId[], options: ConstructorParameters<typeof RttTracker>[0] = {}): RttTracker {
-  const tracker = new RttTracker(options);
+export function filledTracker(sites: readonly SiteId[], options: Partial<RttTrackerOptions> = {}): RttTracker {
+  const tracker = new RttTracker<SiteId>(options);
   const trips = roundTrips();
   for (let round = 0; round < 100; round++) {
     for (const [at, site] of sites.entries()) tracker.observeRoundTrip(site, CHAIN, trips[(round * sites.length + at) % ASKED]!, NOW - 100 + round);
@@ -68,8 +68,8 @@ export function filledTracker(sites: readonly SiteId[], options: ConstructorPara
   return tracker;
 }
 
-export function filledWatch(sites: readonly SiteId[], options: ConstructorParameters<typeof SiteWatch>[0] = {}, beats = 60): SiteWatch {
-  const watch = new SiteWatch(options);
+export function filledWatch(sites: readonly SiteId[], options: Partial<SiteWatchOptions> = {}, beats = 60): SiteWatch {
+  const watch = new SiteWatch<SiteId>(options);
   const random = dice(13);
   for (let beat = 1; beat <= beats; beat++) {
     for (const site of sites) watch.recordHeartbeat(site, NOW - (beats - beat) * BEAT_NS - Math.floor(random() * 20e6));

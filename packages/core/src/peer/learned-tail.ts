@@ -35,7 +35,9 @@ const COUNTS = 2;
 const heights = new Float64Array(CENTRES.length);
 const slopes = new Float64Array(CENTRES.length);
 let lines = 0;
-let drawn: LearnedTail | undefined;
+/** Whose they are: of the tail at this place. Forgotten with every sample. */
+let drawnCells: Float64Array | undefined;
+let drawnAt = 0;
 
 /**
  * LearnedTail learns how long arrivals stay out beyond their time while the sender is well, and says how improbable a
@@ -72,6 +74,7 @@ export class LearnedTail {
     this.#cells = cells;
     this.#at = at;
     cells[at + WEIGHT] = 1;
+    drawnCells = undefined; // perhaps another's who had the same place
   }
 
   /** The samples' weight in samples: all of them at first, at most `memory`. */
@@ -90,12 +93,12 @@ export class LearnedTail {
     const bucket = at + COUNTS + bucketOf(excessNs);
     cells[bucket] = (cells[bucket] as number) + weight;
     cells[at + TOTAL] = (cells[at + TOTAL] as number) + weight;
-    if (drawn === this) drawn = undefined;
+    drawnCells = undefined;
   }
 
   /** −log10 of the probability that a stay lasts longer than this, in ns. */
   phi(excessNs: number): number {
-    if (drawn !== this) this.#draw();
+    if (drawnCells !== this.#cells || drawnAt !== this.#at) this.#draw();
     let least = PHI_MAX;
     for (let line = 0; line < lines; line++) {
       const phi = (heights[line] as number) + excessNs * (slopes[line] as number);
@@ -113,7 +116,7 @@ export class LearnedTail {
 
   /** The same for `count` numbers from `phis` on, to where `excesses` begin: numbers that stay in arrays make no garbage. */
   excessesAt(numbers: Float64Array, phis: number, excesses: number, count: number): void {
-    if (drawn !== this) this.#draw();
+    if (drawnCells !== this.#cells || drawnAt !== this.#at) this.#draw();
     for (let which = 0; which < count; which++) {
       const phi = numbers[phis + which] as number;
       let longest = 0;
@@ -138,7 +141,7 @@ export class LearnedTail {
     this.#counts.set(counts);
     this.#cells[this.#at + WEIGHT] = 1;
     this.#cells[this.#at + TOTAL] = counts.reduce((sum, count) => sum + count, 0);
-    if (drawn === this) drawn = undefined;
+    drawnCells = undefined;
   }
 
   get #counts(): Float64Array {
@@ -153,8 +156,9 @@ export class LearnedTail {
 
   /** Draws the lines anew, from the longest stay down: each edge's from what lies beyond it. */
   #draw(): void {
-    drawn = this;
     const cells = this.#cells;
+    drawnCells = cells;
+    drawnAt = this.#at;
     const one = cells[this.#at + WEIGHT] as number;
     const all = (cells[this.#at + TOTAL] as number) + one;
     heights[0] = Math.log10(all / one);
