@@ -212,11 +212,10 @@ export class BackoffTable<K extends string = PeerId> {
   cooldown(peer: K, now: number): Cooldown | undefined {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return undefined;
-    const { nextRetry, advisedUntil } = entry;
+    const { nextRetry, advisedUntil, cooldown } = entry;
     if (now >= nextRetry && now >= advisedUntil) return undefined;
-    const retryAt = nextRetry > advisedUntil ? nextRetry : advisedUntil;
-    if (entry.cooldown?.retryAt !== retryAt) entry.cooldown = { allow: false, reason: "cooldown", retryAt };
-    return entry.cooldown;
+    const isCurrent = cooldown !== undefined && (nextRetry > advisedUntil ? cooldown.retryAt === nextRetry : cooldown.retryAt === advisedUntil);
+    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: endOf(entry) });
   }
 
   /** Consecutive failures: the step of the schedule, 0 = none since the last success. */

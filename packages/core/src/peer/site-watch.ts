@@ -88,6 +88,10 @@ interface Watched<S> {
   queuedAt: number;
 }
 
+/** Entries of the queue, for each site and beyond that, at which stale ones are swept out. */
+const STALE_FACTOR = 2;
+const QUEUE_MIN = 64;
+
 interface Queued<S> {
   readonly entry: Watched<S>;
   /** Changes outside the queue only. */
@@ -105,6 +109,7 @@ interface Queued<S> {
  *   W2. Only heartbeats are samples of a detector; whatever else proves life moves last-seen.
  *   W3. At most `maxEntries` sites are watched.
  *   W4. A silence of which part fell into our own isolation is no sample.
+ *   W5. The queue has at most twice as many entries as there are sites, and a few.
  */
 export class SiteWatch<S extends string = SiteId> {
   readonly #options: SiteWatchOptions<S>;
@@ -114,7 +119,7 @@ export class SiteWatch<S extends string = SiteId> {
   /** Sites announced live that were seen. */
   #live = 0;
   /** When a verdict may come, by site. Arrivals put verdicts off without touching it: whoever comes up is asked again. */
-  readonly #queue = new Heap<Queued<S>>((a, b) => a.at - b.at);
+  #queue = new Heap<Queued<S>>(sooner);
   /** Sites that showed life since they were announced suspect or down. */
   readonly #returning = new Map<S, Watched<S>>();
   #scannedAt = 0;
@@ -136,6 +141,11 @@ export class SiteWatch<S extends string = SiteId> {
   /** Are convictions held back, since it seems to be we who are cut off? */
   get isIsolated(): boolean {
     return this.#brake.isEngaged;
+  }
+
+  /** Verdicts that are waited for, stale ones among them. */
+  get queueSize(): number {
+    return this.#queue.size;
   }
 
   /** Changes with every site that comes or goes. */
@@ -337,6 +347,7 @@ export class SiteWatch<S extends string = SiteId> {
   #enqueue(entry: Watched<S>, notBefore: number, queued?: Queued<S>): void {
     const at = Math.max(nextVerdictAt(entry), notBefore);
     if (at >= entry.queuedAt) return;
+    if (queued === undefined && this.#queue.size >= STALE_FACTOR * this.#sites.size + QUEUE_MIN) this.#sweep();
     entry.queuedAt = at;
     if (queued === undefined) return this.#queue.push({ entry, at });
     queued.at = at; // it has just come out of the queue
@@ -350,6 +361,12 @@ export class SiteWatch<S extends string = SiteId> {
     });
     this.#live = 0;
     for (const { announced, lastSeenAt } of this.#sites.values()) if (announced === "live" && lastSeenAt > 0) this.#live++;
+  }
+
+  /** Leaves in the queue what is not stale (W5): whoever asks about single sites only never takes anything out. */
+  #sweep(): void {
+    this.#queue = new Heap<Queued<S>>(sooner);
+    for (const entry of this.#sites.values()) if (entry.queuedAt < Infinity) this.#queue.push({ entry, at: entry.queuedAt });
   }
 
   /** What is queued of it is stale from now on. */
@@ -382,6 +399,10 @@ export class SiteWatch<S extends string = SiteId> {
     this.#sites.set(site, entry);
     return entry;
   }
+}
+
+function sooner(a: Queued<unknown>, b: Queued<unknown>): number {
+  return a.at - b.at;
 }
 
 /** Which verdict follows the one announced. */
