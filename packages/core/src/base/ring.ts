@@ -10,7 +10,7 @@ import { assert } from "./assert.ts";
  */
 export class Ring<T> {
   readonly capacity: number;
-  readonly #values: T[] = [];
+  #values: T[] = [];
   #oldest = 0;
 
   constructor(capacity: number) {
@@ -26,6 +26,8 @@ export class Ring<T> {
   push(value: T): T | undefined {
     if (this.#values.length < this.capacity) {
       this.#values.push(value); // R1, R2
+      // It grew by halves; full, it gives back what it does not need.
+      if (this.#values.length === this.capacity) this.#values = this.#values.slice();
       return undefined;
     }
     const evicted = this.#values[this.#oldest];

@@ -4,6 +4,7 @@ import { ADDRESSES_MAX } from "../wire/limits.ts";
 import type { BackoffState } from "../peer/backoff-table.ts";
 import type { PeerEvent } from "../peer/outcome.ts";
 import type { RetryBudget } from "../peer/retry-budget.ts";
+import type { RttTracker, SiteHandle } from "../peer/rtt-tracker.ts";
 import type { PeerHealth } from "../peer/peer-governor.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
@@ -63,6 +64,8 @@ export class Peer implements Row, TimerSubject {
   /** The site of everything about the link itself. */
   readonly linkSite: SiteId;
   readonly #sites = new Map<string, SiteId>();
+  /** The tracker's handles of them, the link's among them. */
+  readonly #timings = new Map<string, SiteHandle>();
   /** What the fleet calls it; null for a peer known by id only. Configuration, not stored. */
   name: string | null = null;
   /** Configuration wants a link to it at all times. */
@@ -111,6 +114,16 @@ export class Peer implements Row, TimerSubject {
       this.#sites.set(flow, site);
     }
     return site;
+  }
+
+  /** How long the flow's answers take: the site as the tracker finds it without looking up. */
+  timing(flow: string, tracker: RttTracker): SiteHandle {
+    let timing = this.#timings.get(flow);
+    if (timing === undefined) {
+      timing = tracker.site(this.site(flow));
+      this.#timings.set(flow, timing);
+    }
+    return timing;
   }
 
   /** The flows asked of this peer since the start. */

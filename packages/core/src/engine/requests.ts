@@ -1,12 +1,13 @@
 import { decodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
-import type { CommandId, PeerId, SiteId } from "../base/ids.ts";
+import { LINK_SITE, type CommandId, type PeerId } from "../base/ids.ts";
 import { attemptBudgetNs } from "../peer/attempt-budget.ts";
 import type { Chain } from "../base/ids.ts";
 import type { Operation } from "../flow/program.ts";
 import type { Failure } from "../flow/definitions.ts";
 import { isRepeatable } from "../flow/repeatable.ts";
 import type { AttemptOutcome } from "../peer/relative-outliers.ts";
+import type { SiteHandle } from "../peer/rtt-tracker.ts";
 import type { EdgeReport, PortPayload, ReplyBody } from "../wire/message.ts";
 import type { Attempt, Command } from "./command.ts";
 import type { EngineState } from "./engine-state.ts";
@@ -124,8 +125,8 @@ export class Requests implements StreamListener {
         state.recordOutcome(peer, "acknowledgement"); // a one-way send
         continue;
       }
-      if (attempt.doublings > 0 && !entry.redelivered) this.#observeLate(peer.linkSite);
-      state.tracker.observeAnswer(peer.linkSite);
+      if (attempt.doublings > 0 && !entry.redelivered) this.#observeLate(peer.timing(LINK_SITE, state.tracker));
+      state.tracker.observeAnswer(peer.timing(LINK_SITE, state.tracker));
       attempt.state = "accepted";
       attempt.redelivered ||= entry.redelivered;
       if (attempt.sentAt === 0) attempt.sentAt = entry.sentAt; // there was no link when it was sealed
@@ -232,7 +233,7 @@ export class Requests implements StreamListener {
    */
   #observeReply(peer: Peer, execution: Execution, operation: CallOperation, attempt: Attempt, refused: boolean): void {
     const { tracker, awake } = this.#state;
-    const site = peer.site(operation.flow);
+    const site = peer.timing(operation.flow, tracker);
     if (attempt.state === "accepted" && attempt.doublings > 0 && !attempt.redelivered) this.#observeLate(site);
     tracker.observeAnswer(site);
     if (attempt.sentAt === 0 || attempt.redelivered || refused) return;
@@ -240,7 +241,7 @@ export class Requests implements StreamListener {
   }
 
   /** An answer after the budget had run out: the timeout was spurious. */
-  #observeLate(site: SiteId): void {
+  #observeLate(site: SiteHandle): void {
     this.#state.tracker.observeLateReply(site);
     this.#state.count("spurious-timeouts");
   }
@@ -255,7 +256,7 @@ export class Requests implements StreamListener {
     if (attempt.state === "queued") return "retry"; // overload says nothing about the peer
     // Once a call and stage: it is the attempt's own budget that doubles from then on.
     if (attempt.doublings === 1) {
-      state.tracker.observeTimeout(attempt.state === "sent" ? peer.linkSite : peer.site(operation.flow), from, state.awake);
+      state.tracker.observeTimeout(peer.timing(attempt.state === "sent" ? LINK_SITE : operation.flow, state.tracker), from, state.awake);
     }
     if (attempt.state === "sent") {
       state.recordOutcome(peer, "attempt-timed-out");
@@ -274,8 +275,8 @@ export class Requests implements StreamListener {
   #budget(attempt: Attempt, peer: Peer, execution: Execution, operation: CallOperation): number {
     const { tracker, options, awake } = this.#state;
     const learned = attempt.state === "accepted"
-      ? tracker.estimateBudget(peer.site(operation.flow), chainOf(execution, operation), options.perHopBudgetNs, { via: peer.linkSite, now: awake })
-      : tracker.estimateBudget(peer.linkSite, undefined, options.perHopBudgetNs, { now: awake });
+      ? tracker.estimateBudget(peer.timing(operation.flow, tracker), chainOf(execution, operation), options.perHopBudgetNs, { via: peer.linkSite, now: awake })
+      : tracker.estimateBudget(peer.timing(LINK_SITE, tracker), undefined, options.perHopBudgetNs, { now: awake });
     return (attempt.budgetNs = Math.max(attempt.budgetNs, attemptBudgetNs(learned, 0, options.budgetCeilingNs)));
   }
 
@@ -437,7 +438,7 @@ export class Requests implements StreamListener {
     const execution = executions.get(command.execution);
     if (execution === undefined || attempt.state !== "accepted" || attempt.sentAt === 0 || attempt.redelivered) return;
     const operation = execution.program.operations[command.operation] as CallOperation;
-    tracker.observeCensored(peer.site(operation.flow), chainOf(execution, operation), awake - attempt.sentAt);
+    tracker.observeCensored(peer.timing(operation.flow, tracker), chainOf(execution, operation), awake - attempt.sentAt);
   }
 
   #ingestReports(peer: Peer, reports: readonly EdgeReport[]): void {

@@ -80,7 +80,15 @@ export interface BackoffState {
   readonly delayNs: number;
 }
 
-type Entry = { -readonly [Field in keyof BackoffState]: number };
+/** The instant from which a peer may be tried that cools down until then. */
+export type Cooldown = Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
+
+interface Entry extends Writable<BackoffState> {
+  /** What was last answered of it, so that asking again makes no garbage. */
+  cooldown: Cooldown | undefined;
+}
+
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 /**
  * BackoffTable says how long to leave a failing peer alone. A peer without an entry may always be tried.
@@ -98,6 +106,7 @@ type Entry = { -readonly [Field in keyof BackoffState]: number };
 export class BackoffTable<K extends string = PeerId> {
   readonly #options: BackoffOptions<K>;
   readonly #entries = new Map<K, Entry>();
+  #version = 0;
 
   constructor(given: Partial<BackoffOptions<K>> = {}) {
     const options = { ...PRODUCT_BACKOFF, ...given };
@@ -114,6 +123,11 @@ export class BackoffTable<K extends string = PeerId> {
       adviceTotalMaxNs: wholeOption("adviceTotalMaxNs", options.adviceTotalMaxNs, 1),
       maxEntries: wholeOption("maxEntries", options.maxEntries, 1),
     };
+  }
+
+  /** Changes with everything that may change when a peer may be tried. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Peers with an entry, whether their cooldown is over or not. */
@@ -167,6 +181,7 @@ export class BackoffTable<K extends string = PeerId> {
   recordSuccess(peer: K, now = 0): void {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return;
+    this.#version++;
     if (entry.advisedUntil <= now) this.#entries.delete(peer);
     else Object.assign(entry, { attempts: 0, nextRetry: 0, failedAt: 0, delayNs: 0 });
   }
@@ -177,7 +192,9 @@ export class BackoffTable<K extends string = PeerId> {
    */
   endFailureBackoff(peer: K): void {
     const entry = this.#entries.get(peer);
-    if (entry !== undefined) entry.nextRetry = 0;
+    if (entry === undefined) return;
+    this.#version++;
+    entry.nextRetry = 0;
   }
 
   /** The boundary itself is allowed. */
@@ -191,6 +208,16 @@ export class BackoffTable<K extends string = PeerId> {
     return entry === undefined ? 0 : endOf(entry);
   }
 
+  /** What keeps us from trying the peer at `now`. */
+  cooldown(peer: K, now: number): Cooldown | undefined {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) return undefined;
+    const { nextRetry, advisedUntil, cooldown } = entry;
+    if (now >= nextRetry && now >= advisedUntil) return undefined;
+    const isCurrent = cooldown !== undefined && (nextRetry > advisedUntil ? cooldown.retryAt === nextRetry : cooldown.retryAt === advisedUntil);
+    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: endOf(entry) });
+  }
+
   /** Consecutive failures: the step of the schedule, 0 = none since the last success. */
   attempts(peer: K): number {
     return this.#entries.get(peer)?.attempts ?? 0;
@@ -199,7 +226,7 @@ export class BackoffTable<K extends string = PeerId> {
   /** A copy of what is held for the peer. */
   state(peer: K): BackoffState | undefined {
     const entry = this.#entries.get(peer);
-    return entry && { ...entry };
+    return entry && stateOf(entry);
   }
 
   /** Takes a state over verbatim, counting nothing. Throws SNAPSHOT_INVALID. */
@@ -218,14 +245,16 @@ export class BackoffTable<K extends string = PeerId> {
   }
 
   *[Symbol.iterator](): IterableIterator<[K, BackoffState]> {
-    for (const [peer, entry] of this.#entries) yield [peer, { ...entry }];
+    for (const [peer, entry] of this.#entries) yield [peer, stateOf(entry)];
   }
 
+  /** For whoever changes it. */
   #entryOf(peer: K): Entry {
+    this.#version++;
     let entry = this.#entries.get(peer);
     if (entry === undefined) {
       makeRoom(this.#entries, this.#options.maxEntries, endOf, this.#options.onEvict); // B4
-      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0 };
+      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0, cooldown: undefined };
       this.#entries.set(peer, entry);
     }
     return entry;
@@ -262,4 +291,8 @@ function nextAttempt(attempts: number): number {
 
 function endOf(entry: BackoffState): number {
   return Math.max(entry.nextRetry, entry.advisedUntil);
+}
+
+function stateOf({ attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs }: Entry): BackoffState {
+  return { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs };
 }

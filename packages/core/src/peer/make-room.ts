@@ -10,13 +10,13 @@ export function makeRoom<K extends string, V>(
   table: Map<K, V>,
   maxEntries: number,
   rank: (value: V) => number,
-  onEvict: ((key: K) => void) | undefined,
+  onEvict: ((key: K, value: V) => void) | undefined,
 ): void {
   if (table.size < maxEntries) return;
-  const ranked = Array.from(table, ([key, value]) => ({ key, rank: rank(value) }));
+  const ranked = Array.from(table, ([key, value]) => ({ key, value, rank: rank(value) }));
   ranked.sort((a, b) => a.rank - b.rank || (a.key < b.key ? -1 : 1));
-  for (const { key } of ranked.slice(0, Math.max(1, Math.floor(maxEntries / 16)))) {
+  for (const { key, value } of ranked.slice(0, Math.max(1, Math.floor(maxEntries / 16)))) {
     table.delete(key);
-    onEvict?.(key);
+    onEvict?.(key, value);
   }
 }

@@ -6,7 +6,7 @@ export { parseHttpDate, parsePushbackMs, parseRetryAfter } from "./advice.ts";
 export type { Advice } from "./advice.ts";
 export { attemptBudgetNs } from "./attempt-budget.ts";
 export { BackoffTable, PRODUCT_BACKOFF, REFERENCE_BACKOFF } from "./backoff-table.ts";
-export type { BackoffOptions, BackoffState } from "./backoff-table.ts";
+export type { BackoffOptions, BackoffState, Cooldown } from "./backoff-table.ts";
 export { chainIdFromTargets } from "./chain-id.ts";
 export { HandoffFallbackPolicy } from "./handoff-fallback.ts";
 export type {
@@ -19,7 +19,7 @@ export type {
 } from "./handoff-fallback.ts";
 export { evidenceOf, outcomeOf, recordOutcome } from "./outcome.ts";
 export type { Evidence, Outcome, PeerEvent } from "./outcome.ts";
-export { PRODUCT_GOVERNOR, PeerGovernor, REFERENCE_GOVERNOR } from "./peer-governor.ts";
+export { PeerGate, PRODUCT_GOVERNOR, PeerGovernor, REFERENCE_GOVERNOR } from "./peer-governor.ts";
 export type {
   GovernorOptions,
   GovernorPolicy,
@@ -44,9 +44,9 @@ export type { EmaState } from "./rtt-ema.ts";
 export { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";
 export type { RttTrackerOptions } from "./rtt-options.ts";
 export type { Chain, EdgeData, ReportData, SiteData } from "./rtt-site.ts";
-export { RttTracker } from "./rtt-tracker.ts";
 export { NORMAL_TAIL } from "./normal-tail.ts";
 export type { NormalTailOptions } from "./normal-tail.ts";
+export { RttTracker, SiteHandle } from "./rtt-tracker.ts";
 export { SILENCE_DEFAULTS, SilenceDetector } from "./silence-detector.ts";
 export type { Beat, DetectionGoal, SilenceData, SilenceDetectorOptions, Verdict } from "./silence-detector.ts";
 export type { DetectorData, DetectorModel } from "./site-detector.ts";

@@ -90,6 +90,11 @@ export class NormalTail {
     return Math.min(Math.ceil(longest), NS_MAX);
   }
 
+  /** `excessAt` for several φ at once, which stand in a row, into as many cells. */
+  excessesAt(cells: Float64Array, phis: number, excesses: number, count: number, intervalNs: number): void {
+    for (let at = 0; at < count; at++) cells[excesses + at] = this.excessAt(cells[phis + at] as number, intervalNs);
+  }
+
   capture(): NormalData {
     return { moments: [this.#mean, this.#variance, this.#samples, this.#missed] };
   }

@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { RuntimeError } from "../base/errors.ts";
 import type { PeerId } from "../base/ids.ts";
 import { NS_MAX } from "../base/time.ts";
-import type { BackoffTable } from "./backoff-table.ts";
+import type { BackoffTable, Cooldown } from "./backoff-table.ts";
 import { MAX_ENTRIES, makeRoom } from "./make-room.ts";
 import { ALLOW, PeerPolicy } from "./peer-policy.ts";
 import type { PolicyDecision, PolicyEntry } from "./peer-policy.ts";
@@ -32,7 +32,7 @@ export const REFERENCE_GOVERNOR: GovernorOptions<string> = { ...PRODUCT_GOVERNOR
 
 export type { PolicyDecision } from "./peer-policy.ts";
 /** `retryAt`: the instant from which the peer may be tried. */
-export type OutboundDecision = PolicyDecision | Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
+export type OutboundDecision = PolicyDecision | Cooldown;
 export type HealthTransition = "none" | "went-down" | "came-up";
 
 /** Plain data. `down` may outlast a threshold that was raised since. */
@@ -50,6 +50,46 @@ export interface GovernorPolicy<K extends string = PeerId> {
   readonly blocklist: readonly K[];
   readonly allowlist: readonly K[] | null;
   readonly failureThreshold: number;
+}
+
+/**
+ * Both boundaries of one peer, as whoever asks about it often holds them. Policy is looked up once between two changes of
+ * it, and the back-off once while it has not changed for anybody.
+ */
+export class PeerGate<K extends string = PeerId> {
+  readonly peer: K;
+  readonly #governor: PeerGovernor<K>;
+  readonly #backoff: BackoffTable<K>;
+  #decision: PolicyDecision = ALLOW;
+  #version = -1;
+  #cooldownUntil = 0;
+  #cooldownVersion = -1;
+
+  constructor(peer: K, governor: PeerGovernor<K>, backoff: BackoffTable<K>) {
+    this.peer = peer;
+    this.#governor = governor;
+    this.#backoff = backoff;
+  }
+
+  checkInbound(): PolicyDecision {
+    const { version } = this.#governor.policy;
+    if (this.#version !== version) {
+      this.#decision = this.#governor.checkInbound(this.peer);
+      this.#version = version;
+    }
+    return this.#decision;
+  }
+
+  checkOutbound(now: number): OutboundDecision {
+    const policy = this.checkInbound();
+    if (!policy.allow) return policy; // G1
+    const { version } = this.#backoff;
+    if (this.#cooldownVersion !== version) {
+      this.#cooldownUntil = this.#backoff.retryAt(this.peer);
+      this.#cooldownVersion = version;
+    }
+    return now >= this.#cooldownUntil ? ALLOW : (this.#backoff.cooldown(this.peer, now) ?? ALLOW);
+  }
 }
 
 type Health = { -readonly [Field in keyof PeerHealth]: PeerHealth[Field] };
@@ -98,8 +138,12 @@ export class PeerGovernor<K extends string = PeerId> {
   checkOutbound(peer: K, backoff: BackoffTable<K>, now: number): OutboundDecision {
     const policy = this.checkInbound(peer);
     if (!policy.allow) return policy; // G1
-    const retryAt = backoff.retryAt(peer);
-    return now >= retryAt ? ALLOW : { allow: false, reason: "cooldown", retryAt };
+    return backoff.cooldown(peer, now) ?? ALLOW;
+  }
+
+  /** For callers that ask about this peer again and again. */
+  peer(peer: K, backoff: BackoffTable<K>): PeerGate<K> {
+    return new PeerGate(peer, this, backoff);
   }
 
   /** For good. Throws FULL at the policy's bound. */

@@ -133,12 +133,18 @@ export class PeerPolicy<K extends string = PeerId> {
   /** Has any source an allowlist? */
   #hasLists = false;
   /** Whom every allowlist names and no deny entry; undefined until somebody asks after a change. One lookup in place of three. */
-  #admitted: Set<string> | undefined;
+  #admitted: { has(peer: string): boolean } | undefined;
   #nextExpiry: Due = "never";
+  #version = 0;
 
   constructor(given: Partial<PolicyOptions> = {}) {
     const { maxPeers, maxRules } = { ...POLICY_DEFAULTS, ...given };
     this.#options = { maxPeers: wholeOption("maxPeers", maxPeers, 1), maxRules: wholeOption("maxRules", maxRules, 1) };
+  }
+
+  /** Changes with everything that may change what `check` answers of anybody. */
+  get version(): number {
+    return this.#version;
   }
 
   /** When `expire` has something to do. */
@@ -194,6 +200,7 @@ export class PeerPolicy<K extends string = PeerId> {
       if (verdict === undefined || one.allow) verdict = one;
       if (one.allow) break;
     }
+    this.#version++;
     if (verdict === undefined) this.#judged.delete(peer);
     else this.#judged.set(peer, verdict);
     return this.check(peer);
@@ -201,7 +208,7 @@ export class PeerPolicy<K extends string = PeerId> {
 
   /** Forgets the verdict on a peer that is known no more. */
   forget(peer: K): void {
-    this.#judged?.delete(peer);
+    if (this.#judged?.delete(peer)) this.#version++;
   }
 
   // ── changes ──
@@ -218,7 +225,10 @@ export class PeerPolicy<K extends string = PeerId> {
     put(entriesOf(layer, entry.kind), entry);
     // An id that is denied is denied whatever was remembered: only other entries can change a verdict by address.
     if (entry.on !== "peer" || entry.kind !== "deny") this.#forgetVerdicts();
-    else this.#admitted = undefined;
+    else {
+      this.#admitted = undefined;
+      this.#version++;
+    }
     if (known === undefined || known.until === "never") this.#nextExpiry = sooner(this.#nextExpiry, entry.until); // P5
     else this.#findExpiry();
     return "added";
@@ -334,9 +344,11 @@ export class PeerPolicy<K extends string = PeerId> {
     return this.#layers.every(({ allow }) => allow === undefined || allow.peers.has(peer));
   }
 
-  #findAdmitted(): Set<string> {
-    const named = this.#runtime.allow ?? this.#config.allow ?? noEntries();
-    return new Set([...named.peers.keys()].filter((peer) => this.#isListed(peer) && !this.#isDenied(peer)));
+  /** The list itself, if it names nobody else. */
+  #findAdmitted(): { has(peer: string): boolean } {
+    const { peers } = this.#runtime.allow ?? this.#config.allow ?? noEntries();
+    const admitted = [...peers.keys()].filter((peer) => this.#isListed(peer) && !this.#isDenied(peer));
+    return admitted.length === peers.size ? peers : new Set(admitted);
   }
 
   #find(layer: Layer, kind: PolicyKind, { on, what }: PolicyScope): PolicyEntry | undefined {
@@ -360,6 +372,7 @@ export class PeerPolicy<K extends string = PeerId> {
 
   /** Verdicts by address are of the old policy: everybody is to be judged again. */
   #forgetVerdicts(): void {
+    this.#version++;
     const hasRules = this.#layers.some(({ deny, allow }) => deny.rules.size > 0 || (allow !== undefined && allow.rules.size > 0));
     this.#judged = hasRules ? new Map() : undefined;
     this.#hasLists = this.#layers.some(({ allow }) => allow !== undefined);
@@ -395,8 +408,9 @@ function entriesOf(layer: Layer, kind: PolicyKind): Entries {
 }
 
 function put(entries: Entries, entry: PolicyEntry): void {
-  const { on, what } = entry;
-  if (on === "peer") entries.peers.set(what, entry);
+  const { kind, on, what, until, by, reason, addedAt } = entry;
+  // Written out: what is spread takes half as much again, and there may be one for each peer.
+  if (on === "peer") entries.peers.set(what, { kind, on, what, until, by, reason, addedAt });
   else entries.rules.set(keyOf(on, what), { entry, range: on === "range" ? parseAddressRange(what) : undefined });
 }
 

@@ -191,7 +191,16 @@ export class PhiAccrualDetector implements SiteDetector {
   }
 }
 
+/** Options that were checked: the detectors of one watch share them. */
+const checked = new WeakMap<Partial<DetectorOptions>, DetectorOptions>();
+
 function detectorOptions(given: Partial<DetectorOptions>): DetectorOptions {
+  let options = checked.get(given);
+  if (options === undefined) checked.set(given, (options = checkedOptions(given)));
+  return options;
+}
+
+function checkedOptions(given: Partial<DetectorOptions>): DetectorOptions {
   const options = { ...PRODUCT_DETECTOR, ...given };
   for (const option of ["suspectPhi", "downPhi"] as const) {
     const value = options[option];

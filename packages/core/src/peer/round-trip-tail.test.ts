@@ -79,6 +79,7 @@ test("tail: Q1, Q2: any history gives whole times, keeps both marks, and is capt
       for (let n = 0; n < 12; n++) tail.halve();
       assert.ok(tail.size <= 1, "halving ends");
     }),
+    { examples: [[[[2 * MS, 6], [0, 6]]]] }, // as many below as above
   );
 });
 

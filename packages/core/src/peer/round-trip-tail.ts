@@ -25,8 +25,24 @@ const NORMAL_AT_SHARE = 3.2151;
 /** What has not been seen is at most an octave beyond what has. */
 const STRETCH_BUCKETS = 4;
 
-/** Multiples of it modulo 1 fill the unit evenly, however many they are. */
-const GOLDEN = 0.6180339887498949;
+/** Multiples of it modulo 2^16 fill the range evenly, however many they are: 2^16 over the golden ratio. */
+const GOLDEN = 40503;
+const TURN_ONE = 65536;
+
+/** Words of 16 bits that a tail takes, and which is which: all zeros are an empty one. */
+export const TAIL_WORDS = 76;
+const TOTAL = 0;
+const MEDIAN = 1;
+const BELOW = 2;
+const TOP = 3;
+const ABOVE = 4;
+/** Samples in a row below the median, the largest bucket of them, and how unlikely they are, as a power of two. */
+const RUN_LENGTH = 5;
+const RUN_TOP = 6;
+const RUN_UNLIKELY = 7;
+/** Where the next sample that is only known to exceed a time falls among those that do. No part of the state. */
+const TURN = 8;
+const COUNTS = 12;
 
 /** Lower bounds of the buckets, in ns, and the last one's upper bound. */
 const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS * (bucket < 4 ? bucket : (4 + (bucket & 3)) << ((bucket >> 2) - 1)));
@@ -35,53 +51,63 @@ const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS 
  * RoundTripTail tells how long the slowest one in some thousand round trips takes: what mean and deviation do not show.
  *
  * A histogram with buckets that widen with their value, in which two marks move: the median, and the bucket in which the
- * tail begins. So a sample costs O(1), and 128 bytes hold some thousand of them. Old samples fade, since all counts are
+ * tail begins. So a sample costs O(1), and 152 bytes hold some thousand of them. Old samples fade, since all counts are
  * halved when there are too many, and are forgotten at once when the round trips have plainly become shorter.
  *
  * Invariants:
- *   Q1. `#below` samples lie in buckets below the median's, at most half of all; with the median's own, at least half.
- *   Q2. `#above` samples lie in buckets above the tail's, at most `SHARE` of all; with the tail's own, more.
+ *   Q1. `BELOW` samples lie in buckets below the median's, less than half of all; with the median's own, at least half.
+ *   Q2. `ABOVE` samples lie in buckets above the tail's, at most `SHARE` of all; with the tail's own, more.
  */
 export class RoundTripTail {
-  readonly #counts = new Uint16Array(BUCKETS);
-  #total = 0;
-  #median = 0;
-  #below = 0;
-  #top = 0;
-  #above = 0;
-  /** Samples in a row below the median, the largest bucket of them, and how unlikely they are, as a power of two. */
-  #run = 0;
-  #runTop = 0;
-  #runBits = 0;
-  /** Where the next sample that is only known to exceed a time falls among those that do, 0 … 1. No part of the state. */
-  #turn = 0;
+  #words: Uint16Array;
+  #at: number;
+
+  /** Over words of its own, or over `TAIL_WORDS` of somebody's. */
+  constructor(words: Uint16Array = new Uint16Array(TAIL_WORDS), at = 0) {
+    this.#words = words;
+    this.#at = at;
+  }
+
+  /** Looks at other words from now on: one view serves many tails. */
+  over(words: Uint16Array, at: number): this {
+    this.#words = words;
+    this.#at = at;
+    return this;
+  }
 
   /** Throws SNAPSHOT_INVALID. Takes what `state` gives. */
   static restore(pairs: readonly number[]): RoundTripTail {
-    const tail = new RoundTripTail();
+    return new RoundTripTail().set(pairs);
+  }
+
+  /** Takes a stored state over, in place of an empty one. Throws SNAPSHOT_INVALID. */
+  set(pairs: readonly number[]): this {
     const list = readList("tail", "pairs", pairs);
     if (list.length % 2 !== 0) throw new RuntimeError("SNAPSHOT_INVALID", { part: "tail", field: "pairs" });
-    for (let at = 0; at < list.length; at += 2) {
-      const bucket = readQuantity("tail", "bucket", list[at], BUCKETS - 1);
-      const count = readQuantity("tail", "count", list[at + 1], TOTAL_MAX);
-      tail.#total += count - (tail.#counts[bucket] as number);
-      tail.#counts[bucket] = count;
+    let total = 0;
+    for (let next = 0; next < list.length; next += 2) {
+      const at = this.#at + COUNTS + readQuantity("tail", "bucket", list[next], BUCKETS - 1);
+      const count = readQuantity("tail", "count", list[next + 1], TOTAL_MAX);
+      total += count - (this.#words[at] as number);
+      this.#words[at] = count;
     }
-    if (tail.#total >= TOTAL_MAX) throw new RuntimeError("SNAPSHOT_INVALID", { part: "tail", field: "count" });
-    tail.#recount();
-    return tail;
+    if (total >= TOTAL_MAX) throw new RuntimeError("SNAPSHOT_INVALID", { part: "tail", field: "count" });
+    this.#words[this.#at + TOTAL] = total;
+    this.#recount();
+    return this;
   }
 
   /** Samples that still count, below 4096. */
   get size(): number {
-    return this.#total;
+    return this.#words[this.#at + TOTAL] as number;
   }
 
   /** Buckets that are not empty and their counts, in turn. */
   state(): number[] {
     const pairs: number[] = [];
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      if (this.#counts[bucket] !== 0) pairs.push(bucket, this.#counts[bucket] as number);
+      const count = this.#count(bucket);
+      if (count !== 0) pairs.push(bucket, count);
     }
     return pairs;
   }
@@ -89,6 +115,11 @@ export class RoundTripTail {
   /** True if the round trips have plainly become shorter: all that came before this sample's run is forgotten. */
   observe(sampleNs: number): boolean {
     assert(isQuantity(sampleNs), "a sample is a quantity");
+    return this.learn(sampleNs);
+  }
+
+  /** As `observe`, of a sample that was checked. */
+  learn(sampleNs: number): boolean {
     const bucket = bucketOf(sampleNs);
     const forgets = this.#judgeRun(bucket);
     if (forgets) this.#forget(bucket);
@@ -98,36 +129,34 @@ export class RoundTripTail {
 
   /** The time in ns that one round trip in some thousand exceeds; 0 without a sample. */
   valueNs(): number {
-    const total = this.#total;
-    if (total === 0) return 0;
-    const rank = total * SHARE;
+    const { size } = this;
+    if (size === 0) return 0;
+    const top = this.#words[this.#at + TOP] as number;
+    const rank = size * SHARE;
     if (rank >= 1) {
-      const fromTop = (rank - this.#above - 0.5) / (this.#counts[this.#top] as number);
-      return valueAt(this.#top + 1 - (fromTop > 0 ? fromTop : 0));
+      const fromTop = (rank - (this.#words[this.#at + ABOVE] as number) - 0.5) / this.#count(top);
+      return valueAt(top + 1 - (fromTop > 0 ? fromTop : 0));
     }
-    const octave = 31 - Math.clz32(total);
+    const octave = 31 - Math.clz32(size);
     const low = NORMAL[octave] as number;
-    const reached = low + ((NORMAL[octave + 1] ?? NORMAL_AT_SHARE) - low) * (total / (1 << octave) - 1);
-    const beyond = reached === 0 ? STRETCH_BUCKETS : (this.#top + 0.5 - this.#median) * (NORMAL_AT_SHARE / reached - 1);
-    return valueAt(this.#top + 1 + (beyond > STRETCH_BUCKETS ? STRETCH_BUCKETS : beyond));
+    const reached = low + ((NORMAL[octave + 1] ?? NORMAL_AT_SHARE) - low) * (size / (1 << octave) - 1);
+    const beyond = reached === 0 ? STRETCH_BUCKETS : (top + 0.5 - (this.#words[this.#at + MEDIAN] as number)) * (NORMAL_AT_SHARE / reached - 1);
+    return valueAt(top + 1 + (beyond > STRETCH_BUCKETS ? STRETCH_BUCKETS : beyond));
   }
 
   /** The share of samples above a time, 0 … 1. */
   shareAbove(ns: number): number {
-    const bucket = bucketOf(ns);
-    let above = (this.#counts[bucket] as number) / 2;
-    for (let at = bucket + 1; at < BUCKETS; at++) above += this.#counts[at] as number;
-    return this.#total === 0 ? 0 : above / this.#total;
+    return this.size === 0 ? 0 : this.#massAbove(bucketOf(ns)) / this.size;
   }
 
   /** The mean of the samples above a time, in whole ns; the time itself if there are none. */
   meanAboveNs(ns: number): number {
     const bucket = bucketOf(ns);
-    let count = (this.#counts[bucket] as number) / 2;
+    let count = this.#count(bucket) / 2;
     let sum = count * ((ns + (EDGES[bucket + 1] as number)) / 2);
     for (let at = bucket + 1; at < BUCKETS; at++) {
-      count += this.#counts[at] as number;
-      sum += (this.#counts[at] as number) * valueAt(at + 0.5);
+      count += this.#count(at);
+      sum += this.#count(at) * valueAt(at + 0.5);
     }
     return count === 0 ? ns : Math.max(ns, Math.floor(sum / count));
   }
@@ -135,75 +164,119 @@ export class RoundTripTail {
   /** Takes a sample of which is known that it exceeds a time: one like those that do, each of them in its turn. */
   observeAbove(ns: number): void {
     const bucket = bucketOf(ns);
-    let mass = (this.#counts[bucket] as number) / 2;
-    for (let at = bucket + 1; at < BUCKETS; at++) mass += this.#counts[at] as number;
+    const mass = this.#massAbove(bucket);
     if (mass === 0) return;
-    this.#turn = (this.#turn + GOLDEN) % 1;
+    const turn = (this.#words[this.#at + TURN] = ((this.#words[this.#at + TURN] as number) + GOLDEN) % TURN_ONE);
     let at = bucket;
-    let reached = (this.#counts[bucket] as number) / 2;
-    while (reached <= this.#turn * mass && at < BUCKETS - 1) reached += this.#counts[++at] as number;
+    let reached = this.#count(bucket) / 2;
+    while (reached <= (turn / TURN_ONE) * mass && at < BUCKETS - 1) reached += this.#count(++at);
     this.#add(at);
   }
 
   /** Makes everything count half. What is left over goes up to the next bucket in use, so that singles do not all vanish. */
   halve(): void {
+    const words = this.#words;
     let carry = 0;
-    this.#total = 0;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      const count = this.#counts[bucket] as number;
+    let total = 0;
+    for (let at = this.#at + COUNTS; at < this.#at + COUNTS + BUCKETS; at++) {
+      const count = words[at] as number;
       if (count === 0) continue;
-      this.#counts[bucket] = (count + carry) >> 1;
+      words[at] = (count + carry) >> 1;
       carry = (count + carry) & 1;
-      this.#total += this.#counts[bucket] as number;
+      total += words[at] as number;
     }
+    words[this.#at + TOTAL] = total;
     this.#recount();
   }
 
+  #count(bucket: number): number {
+    return this.#words[this.#at + COUNTS + bucket] as number;
+  }
+
+  /** Samples in the buckets above, and half of those in this one. */
+  #massAbove(bucket: number): number {
+    let mass = this.#count(bucket) / 2;
+    for (let at = bucket + 1; at < BUCKETS; at++) mass += this.#count(at);
+    return mass;
+  }
+
   #add(bucket: number): void {
-    this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
-    if (++this.#total >= TOTAL_MAX) return this.halve();
-    if (bucket < this.#median) this.#below++;
-    if (bucket > this.#top) this.#above++;
+    const words = this.#words;
+    const base = this.#at;
+    words[base + COUNTS + bucket] = (words[base + COUNTS + bucket] as number) + 1;
+    const total = (words[base + TOTAL] as number) + 1;
+    words[base + TOTAL] = total;
+    if (total >= TOTAL_MAX) return this.halve();
+    if (bucket < (words[base + MEDIAN] as number)) words[base + BELOW] = (words[base + BELOW] as number) + 1;
+    if (bucket > (words[base + TOP] as number)) words[base + ABOVE] = (words[base + ABOVE] as number) + 1;
     this.#settle();
   }
 
   /** Does the run that this sample goes on with show that the round trips have become shorter? */
   #judgeRun(bucket: number): boolean {
-    if (bucket >= this.#median) {
-      this.#run = this.#runTop = this.#runBits = 0;
+    const words = this.#words;
+    const base = this.#at;
+    const median = words[base + MEDIAN] as number;
+    if (bucket >= median) {
+      if (words[base + RUN_LENGTH] !== 0) this.#endRun();
       return false;
     }
-    if (bucket > this.#runTop) this.#runTop = bucket;
-    let below = 1;
-    for (let at = 0; at <= bucket; at++) below += this.#counts[at] as number;
-    this.#runBits += 31 - Math.clz32(Math.floor((this.#total + 1) / below));
-    return ++this.#run >= RUN && this.#runBits >= RUN_BITS && this.#total >= 2 * RUN;
+    if (bucket > (words[base + RUN_TOP] as number)) words[base + RUN_TOP] = bucket;
+    // Counted down from the median's mark: most samples lie near it.
+    let below = 1 + (words[base + BELOW] as number);
+    for (let at = bucket + 1; at < median; at++) below -= words[base + COUNTS + at] as number;
+    const total = words[base + TOTAL] as number;
+    const bits = (words[base + RUN_UNLIKELY] as number) + 31 - Math.clz32(Math.floor((total + 1) / below));
+    const length = (words[base + RUN_LENGTH] as number) + 1;
+    words[base + RUN_UNLIKELY] = bits;
+    words[base + RUN_LENGTH] = length;
+    return length >= RUN && bits >= RUN_BITS && total >= 2 * RUN;
+  }
+
+  #endRun(): void {
+    const words = this.#words;
+    words[this.#at + RUN_LENGTH] = words[this.#at + RUN_TOP] = words[this.#at + RUN_UNLIKELY] = 0;
   }
 
   /** Only the run is left. */
   #forget(bucket: number): void {
-    this.#counts.fill(0);
-    this.#counts[bucket] = this.#run - 2;
-    this.#counts[this.#runTop] = (this.#counts[this.#runTop] as number) + 1;
-    this.#total = this.#run - 1;
-    this.#run = this.#runTop = this.#runBits = 0;
+    const words = this.#words;
+    const counts = this.#at + COUNTS;
+    const before = (words[this.#at + RUN_LENGTH] as number) - 1;
+    words.fill(0, counts, counts + BUCKETS);
+    words[counts + bucket] = before - 1;
+    const top = counts + (words[this.#at + RUN_TOP] as number);
+    words[top] = (words[top] as number) + 1;
+    words[this.#at + TOTAL] = before;
+    this.#endRun();
     this.#recount();
   }
 
   #recount(): void {
-    this.#median = this.#below = this.#above = 0;
-    this.#top = BUCKETS - 1;
+    const words = this.#words;
+    words[this.#at + MEDIAN] = words[this.#at + BELOW] = words[this.#at + ABOVE] = 0;
+    words[this.#at + TOP] = BUCKETS - 1;
     this.#settle();
   }
 
   #settle(): void {
-    const counts = this.#counts;
-    const total = this.#total;
-    while (2 * this.#below > total) this.#below -= counts[--this.#median] as number;
-    while (2 * (this.#below + (counts[this.#median] as number)) < total) this.#below += counts[this.#median++] as number;
+    const words = this.#words;
+    const base = this.#at;
+    const counts = base + COUNTS;
+    const total = words[base + TOTAL] as number;
+    let median = words[base + MEDIAN] as number;
+    let below = words[base + BELOW] as number;
+    while (2 * below >= total && total > 0) below -= words[counts + --median] as number;
+    while (2 * (below + (words[counts + median] as number)) < total) below += words[counts + median++] as number;
+    words[base + MEDIAN] = median;
+    words[base + BELOW] = below;
     const allowed = total * SHARE;
-    while (this.#above > allowed) this.#above -= counts[++this.#top] as number;
-    while (this.#top > 0 && this.#above + (counts[this.#top] as number) <= allowed) this.#above += counts[this.#top--] as number;
+    let top = words[base + TOP] as number;
+    let above = words[base + ABOVE] as number;
+    while (above > allowed) above -= words[counts + ++top] as number;
+    while (top > 0 && above + (words[counts + top] as number) <= allowed) above += words[counts + top--] as number;
+    words[base + TOP] = top;
+    words[base + ABOVE] = above;
   }
 }
 

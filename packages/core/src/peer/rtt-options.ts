@@ -24,7 +24,7 @@ export interface RttTrackerOptions<S extends string = SiteId> {
   readonly blendSamples: number;
   /** Age at which an estimate counts for half of what it did, its parent for the rest, in ns. Reference: never, product 10 min. */
   readonly halfLifeNs: number;
-  /** Whether sites learn how long their slowest round trips take, in some 300 bytes each. Reference false, product true. */
+  /** Whether sites learn how long their slowest round trips take, in 152 bytes each. Reference false, product true. */
   readonly tails: boolean;
   /** Samples after which a site's own tail counts as much as its parents' shape. Product 32. */
   readonly tailSamples: number;

@@ -9,7 +9,7 @@ import { RttEma, WARM_SAMPLES } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import { rttTrackerOptions } from "./rtt-options.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
-import { fade, MEMORY_SAMPLES, refresh, rememberedSamples, RttSite, WIDENING_ONE } from "./rtt-site.ts";
+import { fade, MEMORY_SAMPLES, refresh, rememberedSamples, RttSite, SiteRows, WIDENING_ONE } from "./rtt-site.ts";
 import type { Chain, ReportData, SiteData } from "./rtt-site.ts";
 import { SiteWatch } from "./site-watch.ts";
 
@@ -45,6 +45,30 @@ export interface SiteExplanation {
   readonly widenedBy: number;
 }
 
+/**
+ * A site as whoever asks about it often holds it: each call that takes a site takes this instead, and looks nothing up. It
+ * stays good when the tracker drops the site and learns it anew.
+ */
+export class SiteHandle<S extends string = SiteId> {
+  readonly site: S;
+  /** What the tracker found last; its own. */
+  entry: RttSite<S> | undefined;
+  readonly #tracker: RttTracker<S>;
+
+  constructor(site: S, tracker: RttTracker<S>) {
+    this.site = site;
+    this.#tracker = tracker;
+  }
+
+  observeRoundTrip(chain: Chain | undefined, elapsedNs: number, now: number): void {
+    this.#tracker.observeRoundTrip(this, chain, elapsedNs, now);
+  }
+
+  estimateBudget(chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): number {
+    return this.#tracker.estimateBudget(this, chain, staticDefaultNs, context);
+  }
+}
+
 /** The priors as plain data, chains from the least to the most recently observed. */
 export interface PriorData {
   readonly global: EmaState;
@@ -56,7 +80,8 @@ export interface PriorData {
 }
 
 /** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
-const GLOBAL_SHIFTS = { alpha: 6, beta: 5 } as const;
+const GLOBAL_ALPHA = 1 / 64;
+const GLOBAL_BETA = 1 / 32;
 /** Sites of all kinds share the global prior: their slowest lie at most so many means away. */
 const SHAPE_MAX = 16;
 const NOWHERE: BudgetContext<never> = {};
@@ -75,13 +100,15 @@ export class RttTracker<S extends string = SiteId> {
   readonly watch: SiteWatch<S>;
   readonly #options: RttTrackerOptions<S>;
   readonly #sites = new Map<S, RttSite<S>>();
+  readonly #rows: SiteRows;
   readonly #chainPriors = new Map<ChainId, RttEma>();
   #globalPrior = new RttEma();
   #globalTail: RoundTripTail | undefined;
   /** The slowest over the mean, of all sites; −1 = it has to be reckoned anew. */
   #shape = -1;
-  /** The chain whose prior is the most recent. */
+  /** The chain whose prior is the most recent, and that prior. */
   #recentChain: ChainId | undefined;
+  #recentPrior: RttEma | undefined;
   /** What `#blend` found. */
   #meanNs = 0;
   #deviationNs = 0;
@@ -91,6 +118,12 @@ export class RttTracker<S extends string = SiteId> {
   constructor(given: Partial<RttTrackerOptions<S>> = {}) {
     this.#options = rttTrackerOptions(given);
     this.watch = new SiteWatch(this.#options.watch);
+    this.#rows = new SiteRows(this.#options.tails);
+  }
+
+  /** For callers that ask about this site again and again. */
+  site(site: S): SiteHandle<S> {
+    return new SiteHandle(site, this);
   }
 
   trackedSites(): S[] {
@@ -98,27 +131,24 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   /** Learns one measured round trip, in ns. To a site that is watched it proves life as well. */
-  observeRoundTrip(site: S, chain: Chain | undefined, elapsedNs: number, now: number): void {
+  observeRoundTrip(site: S | SiteHandle<S>, chain: Chain | undefined, elapsedNs: number, now: number): void {
     assert(isQuantity(now), "an instant is a quantity");
+    assert(isQuantity(elapsedNs), "a sample is a quantity");
     const entry = this.#siteOf(site);
-    if (this.#options.roundTripsAreHeartbeats) this.watch.recordHeartbeat(site, now);
-    else if (this.watch.has(site)) this.watch.recordLife(site, now);
+    if (this.#options.roundTripsAreHeartbeats) this.watch.recordHeartbeat(idOf(site), now);
+    else if (entry.isWatchedBy(this.watch, site)) this.watch.recordLife(idOf(site), now);
     if (elapsedNs === 0 && this.#options.refuseZeroSamples) return;
     entry.observe(chain, elapsedNs, now);
     if (chain !== undefined) {
-      let prior = this.#chainPriors.get(chain.chainId);
-      if (prior === undefined || this.#recentChain !== chain.chainId) {
-        setRecent(this.#chainPriors, chain.chainId, (prior ??= new RttEma()), this.#options.maxChains);
-        this.#recentChain = chain.chainId;
-      }
+      const prior = this.#priorOf(chain.chainId);
       refresh(prior, now, this.#options.halfLifeNs);
-      prior.observe(elapsedNs);
+      prior.learn(elapsedNs);
     }
     refresh(this.#globalPrior, now, this.#options.halfLifeNs);
-    this.#globalPrior.observeWithShifts(elapsedNs, GLOBAL_SHIFTS.alpha, GLOBAL_SHIFTS.beta);
+    this.#globalPrior.learn(elapsedNs, GLOBAL_ALPHA, GLOBAL_BETA);
     if (!this.#options.tails) return;
     const tail = (this.#globalTail ??= new RoundTripTail());
-    tail.observe(elapsedNs);
+    tail.learn(elapsedNs);
     this.#shape = -1;
   }
 
@@ -127,24 +157,24 @@ export class RttTracker<S extends string = SiteId> {
    * in between doubles the site's budget, and so does each further one; a single one may be a lost request. Budgets
    * that ran beside one another are one timeout: `armedAt` is when this one began to run.
    */
-  observeTimeout(site: S, armedAt: number, now: number): void {
+  observeTimeout(site: S | SiteHandle<S>, armedAt: number, now: number): void {
     assert(isQuantity(armedAt) && isQuantity(now), "an instant is a quantity");
     this.#siteOf(site).observeTimeout(armedAt, now);
   }
 
   /** An attempt was given up after `atLeastNs` without an answer: a sample of at least that long. */
-  observeCensored(site: S, chain: Chain | undefined, atLeastNs: number): void {
+  observeCensored(site: S | SiteHandle<S>, chain: Chain | undefined, atLeastNs: number): void {
     assert(isQuantity(atLeastNs), "a time is a quantity");
     this.#siteOf(site).observeCensored(chain, atLeastNs);
   }
 
   /** The site answered, with a round trip or without: its back-off ends, whether that makes a sample or not. */
-  observeAnswer(site: S): void {
-    this.#sites.get(site)?.observeAnswer();
+  observeAnswer(site: S | SiteHandle<S>): void {
+    this.#find(site)?.observeAnswer();
   }
 
   /** An attempt whose budget had run out was answered: the timeout was spurious. Its back-off ends, its budget widens for a while. */
-  observeLateReply(site: S): void {
+  observeLateReply(site: S | SiteHandle<S>): void {
     this.#siteOf(site).observeLateReply();
   }
 
@@ -166,8 +196,8 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   /** The estimate of one edge. */
-  edge(site: S, chain: Chain): EmaState | undefined {
-    return this.#sites.get(site)?.edge(chain)?.state();
+  edge(site: S | SiteHandle<S>, chain: Chain): EmaState | undefined {
+    return this.#find(site)?.edge(chain)?.state();
   }
 
   report(fromSite: S, nextHop: S, chainId: ChainId): ReportData<S> | undefined {
@@ -183,15 +213,15 @@ export class RttTracker<S extends string = SiteId> {
    * the blended mean times the slowest over the mean of all sites. Source: RFC 6298 §2.3 for the first term; the second
    * because mean + 4 × deviation is exceeded by one round trip in fifty where they are lognormal (docs/lab/deadlines).
    */
-  estimateBudget(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): number {
+  estimateBudget(site: S | SiteHandle<S>, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): number {
     const { blendSamples, minDeviationNs, budgetFloorNs, budgetCeilingNs } = this.#options;
+    const entry = this.#find(site);
     if (blendSamples === 0) {
-      const learned = this.#learned(site, chain);
+      const learned = this.#estimateOf(this.#learnedTier(entry, chain), entry, chain);
       if (learned === undefined) return staticDefaultNs; // T1
       const budgetNs = learned.budgetNs(minDeviationNs);
       return Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs);
     }
-    const entry = this.#sites.get(site);
     const now = context.now ?? 0;
     const keptNs = entry === undefined ? 0 : entry.keptBudgetNs(chain, staticDefaultNs, now);
     if (keptNs > 0) return keptNs;
@@ -213,7 +243,7 @@ export class RttTracker<S extends string = SiteId> {
    * Which estimate `estimateBudget` answers from: the one that weighs most, of equals the most particular. It is "static"
    * until some tier of our own round trips has three samples, and again when age has left less than one of them.
    */
-  budgetTier(site: S, chain: Chain | undefined, context: BudgetContext<S> = NOWHERE): BudgetTier {
+  budgetTier(site: S | SiteHandle<S>, chain: Chain | undefined, context: BudgetContext<S> = NOWHERE): BudgetTier {
     if (this.#options.blendSamples > 0) {
       let isLearned = false;
       const weights = this.budgetWeights(site, chain, 0, context, (tier, { sampleCount }, _weight, freshness) => {
@@ -222,25 +252,21 @@ export class RttTracker<S extends string = SiteId> {
       if (!isLearned) return "static";
       return LEARNED_TIERS.reduce((heaviest, tier) => (weights[tier].weight > weights[heaviest].weight ? tier : heaviest));
     }
-    const learned = this.#learned(site, chain);
-    if (learned === undefined) return "static";
-    if (learned === this.#globalPrior) return "global";
-    const entry = this.#sites.get(site);
-    if (learned === entry?.aggregate) return "site";
-    return chain !== undefined && learned === entry?.edge(chain) ? "edge" : "chain";
+    return this.#learnedTier(this.#find(site), chain);
   }
 
   /** How much every tier weighs in the budget, for people. In the reference one of them is all. */
-  budgetWeights(site: S, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE, tell?: Tell): BudgetWeights {
+  budgetWeights(site: S | SiteHandle<S>, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE, tell?: Tell): BudgetWeights {
     const weights = Object.fromEntries(TIERS.map((tier) => [tier, NOTHING])) as Record<BudgetTier, TierWeight>;
     if (this.#options.blendSamples === 0) {
-      const tier = this.budgetTier(site, chain);
-      const learned = this.#learned(site, chain);
+      const entry = this.#find(site);
+      const tier = this.#learnedTier(entry, chain);
+      const learned = this.#estimateOf(tier, entry, chain);
       weights[tier] = { ...(learned?.state() ?? asEstimate(staticDefaultNs)), weight: 1 };
       return weights;
     }
     weights.static = { ...asEstimate(staticDefaultNs), weight: 1 };
-    this.#blend(this.#sites.get(site), chain, staticDefaultNs, context, (tier, estimate, weight, freshness) => {
+    this.#blend(this.#find(site), chain, staticDefaultNs, context, (tier, estimate, weight, freshness) => {
       tell?.(tier, estimate, weight, freshness);
       for (const below of TIERS) weights[below] = { ...weights[below], weight: weights[below].weight * (1 - weight) };
       const { srttNs, rttvarNs, sampleCount } = estimate;
@@ -270,8 +296,10 @@ export class RttTracker<S extends string = SiteId> {
 
   /** Takes a site over, in place of what is held of it. Throws SNAPSHOT_INVALID. */
   restoreSite(site: S, data: SiteData<S>): void {
-    const entry = RttSite.restore(data, this.#options);
-    if (!this.#sites.has(site)) this.#makeRoom();
+    const entry = RttSite.restore(data, this.#options, this.#rows);
+    const replaced = this.#sites.get(site);
+    if (replaced === undefined) this.#makeRoom();
+    else replaced.drop();
     this.#sites.set(site, entry);
   }
 
@@ -297,7 +325,7 @@ export class RttTracker<S extends string = SiteId> {
     this.#globalTail = globalTail;
     this.#shape = -1;
     this.#chainPriors.clear();
-    this.#recentChain = undefined;
+    this.#recentChain = this.#recentPrior = undefined;
     for (const [chainId, prior] of restored) setRecent(this.#chainPriors, chainId, prior, this.#options.maxChains);
   }
 
@@ -326,14 +354,14 @@ export class RttTracker<S extends string = SiteId> {
     this.#edgeWeight = 0;
     this.#shrink("global", this.#globalPrior, now, tell);
     if (chain !== undefined && this.#chainPriors.size > 0) {
-      const prior = this.#chainPriors.get(chain.chainId);
+      const prior = this.#recentChain === chain.chainId ? this.#recentPrior : this.#chainPriors.get(chain.chainId);
       if (prior !== undefined) this.#shrink("chain", prior, now, tell);
     }
     if (entry === undefined && via === undefined) return;
     if (entry !== undefined) this.#shrink("site", entry.aggregate, now, tell);
     if (chain === undefined) return;
+    if (via !== undefined && (entry?.edge(chain)?.sampleCount ?? 0) < MEMORY_SAMPLES) this.#compose(via, chain, tell);
     const edge = entry?.edge(chain);
-    if (via !== undefined && (edge === undefined || edge.sampleCount < MEMORY_SAMPLES)) this.#compose(via, chain, tell);
     if (edge === undefined) return;
     this.#edgeWeight = this.#shrink("edge", edge, now, tell);
   }
@@ -380,11 +408,12 @@ export class RttTracker<S extends string = SiteId> {
       this.#shape = this.#globalTail === undefined || srttNs === 0 ? 0 : Math.min(SHAPE_MAX, this.#globalTail.valueNs() / srttNs);
     }
     const typical = Math.max(this.#meanNs + 4 * this.#deviationNs, this.#meanNs * this.#shape);
-    if (entry === undefined || entry.tail === undefined) return typical;
-    const size = entry.tail.size * fade(age, this.#options.halfLifeNs);
+    if (entry === undefined || entry.tailSize === 0) return typical;
+    const size = entry.tailSize * fade(age, this.#options.halfLifeNs);
     let ownNs = entry.tailNs;
+    const { srttNs } = entry.aggregate;
     const edge = this.#edgeWeight > 0 && chain !== undefined ? entry.edge(chain) : undefined;
-    if (edge !== undefined && entry.aggregate.srttNs > 0) ownNs *= 1 + this.#edgeWeight * (edge.srttNs / entry.aggregate.srttNs - 1);
+    if (edge !== undefined && srttNs > 0) ownNs *= 1 + this.#edgeWeight * (edge.srttNs / srttNs - 1);
     return (size * ownNs + this.#options.tailSamples * typical) / (size + this.#options.tailSamples);
   }
 
@@ -392,34 +421,57 @@ export class RttTracker<S extends string = SiteId> {
     return 1 + (this.#options.widening * entry.widening) / WIDENING_ONE;
   }
 
-  #learned(site: S, chain: Chain | undefined): RttEma | undefined {
-    const entry = this.#sites.get(site);
-    if (chain !== undefined) {
-      const edge = entry?.edge(chain);
-      if (edge?.isWarm) return edge;
-    }
-    if (entry?.aggregate.isWarm) return entry.aggregate;
-    if (chain !== undefined) {
-      const prior = this.#chainPriors.get(chain.chainId);
-      if (prior?.isWarm) return prior;
-    }
-    return this.#globalPrior.isWarm ? this.#globalPrior : undefined;
+  /** The first tier with three samples (T1). */
+  #learnedTier(entry: RttSite<S> | undefined, chain: Chain | undefined): BudgetTier {
+    if (chain !== undefined && entry?.edge(chain)?.isWarm) return "edge";
+    if (entry?.aggregate.isWarm) return "site";
+    if (chain !== undefined && this.#chainPriors.get(chain.chainId)?.isWarm) return "chain";
+    return this.#globalPrior.isWarm ? "global" : "static";
   }
 
-  #siteOf(site: S): RttSite<S> {
-    let entry = this.#sites.get(site);
-    if (entry === undefined) {
-      this.#makeRoom();
-      entry = new RttSite(this.#options);
-      this.#sites.set(site, entry);
-    }
+  #estimateOf(tier: BudgetTier, entry: RttSite<S> | undefined, chain: Chain | undefined): RttEma | undefined {
+    if (tier === "edge") return entry?.edge(chain as Chain);
+    if (tier === "site") return entry?.aggregate;
+    if (tier === "chain") return this.#chainPriors.get((chain as Chain).chainId);
+    return tier === "global" ? this.#globalPrior : undefined;
+  }
+
+  /** The chain's prior, which is the most recent one from now on. */
+  #priorOf(chainId: ChainId): RttEma {
+    if (this.#recentPrior !== undefined && this.#recentChain === chainId) return this.#recentPrior;
+    const prior = this.#chainPriors.get(chainId) ?? new RttEma();
+    setRecent(this.#chainPriors, chainId, prior, this.#options.maxChains);
+    this.#recentChain = chainId;
+    return (this.#recentPrior = prior);
+  }
+
+  #find(site: S | SiteHandle<S>): RttSite<S> | undefined {
+    if (typeof site === "string") return this.#sites.get(site);
+    if (site.entry?.isHeld) return site.entry;
+    return (site.entry = this.#sites.get(site.site));
+  }
+
+  #siteOf(site: S | SiteHandle<S>): RttSite<S> {
+    const found = this.#find(site);
+    if (found !== undefined) return found;
+    this.#makeRoom();
+    const entry = new RttSite(this.#options, this.#rows);
+    this.#sites.set(idOf(site), entry);
+    if (typeof site !== "string") site.entry = entry;
     return entry;
   }
 
   #makeRoom(): void {
     const recency = ({ lastUpdatedAt }: RttSite<S>) => lastUpdatedAt;
-    makeRoom(this.#sites, this.#options.maxEntries, recency, this.#options.onEvict); // T2
+    makeRoom(this.#sites, this.#options.maxEntries, recency, (site, entry) => { // T2
+      entry.drop();
+      this.#options.onEvict?.(site);
+    });
   }
+}
+
+function idOf<S extends string>(site: S | SiteHandle<S>): S {
+  return typeof site === "string" ? site : site.site;
 }
 
 /** Hears of each estimate that is blended in, from the least to the most particular. */

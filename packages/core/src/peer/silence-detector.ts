@@ -3,7 +3,7 @@ import { RuntimeError } from "../base/errors.ts";
 import { log10 } from "../base/logarithm.ts";
 import { NS_PER_MS, NS_PER_S, addNs, elapsedNs } from "../base/time.ts";
 import { decay } from "./decay.ts";
-import { LearnedTail, type TailData } from "./learned-tail.ts";
+import { LEARNED_CELLS, LearnedTail, type TailData } from "./learned-tail.ts";
 import { NORMAL_TAIL, type NormalData, NormalTail, type NormalTailOptions } from "./normal-tail.ts";
 import { isQuantity, readQuantity, wholeOption } from "./quantity.ts";
 import type { SiteDetector } from "./site-detector.ts";
@@ -59,6 +59,27 @@ const PROOFS_MAX = 4;
 const INTERVAL_NS_MIN = 10 * NS_PER_MS;
 const INTERVAL_NS_MAX = 60 * NS_PER_S;
 
+/** A detector's numbers, the tail's after them. */
+const INTERVAL_NS = 0;
+/** φ at which the verdicts and the question come, and the silences, in ns: these change with a sample, those with the interval. */
+const SUSPECT_PHI = 1;
+const DOWN_PHI = 2;
+const ASKED_PHI = 3;
+const SUSPECT_AFTER_NS = 4;
+const DOWN_AFTER_NS = 5;
+const ASK_AFTER_NS = 6;
+/** Least difference between our clock at an arrival and the sender's at sending; NaN = no beat yet. */
+const OFFSET = 7;
+const OFFSET_AT = 8;
+/** How many beats there were, and the offsets of the newest, to see whether lateness has become the rule. */
+const BEATS = 9;
+const RECENT = 10;
+const FLAPS = RECENT + STEADY_BEATS;
+const FLAPPED_AT = FLAPS + 1;
+const PROOFS = FLAPS + 2;
+const TAIL = FLAPS + 3;
+export const SILENCE_CELLS = TAIL + LEARNED_CELLS;
+
 /** What a heartbeat says of itself. */
 export interface Beat {
   /** On its sender's own clock, in ns. */
@@ -89,27 +110,19 @@ export type SilenceData = (TailData | NormalData) & { readonly intervalNs: numbe
 export class SilenceDetector implements SiteDetector {
   readonly #options: SilenceDetectorOptions;
   readonly #tail: LearnedTail | NormalTail;
-  #intervalNs: number;
-  /** Least difference between our clock at an arrival and the sender's at sending; NaN = no beat yet. */
-  #offset = NaN;
-  #offsetAt = 0;
-  /** Offsets of the newest beats, to see whether lateness has become the rule. */
-  readonly #recent = new Float64Array(STEADY_BEATS);
-  #beats = 0;
-  /** Silences, in ns, at which the verdicts come: they change with a sample only. */
-  #suspectAfterNs = 0;
-  #downAfterNs = 0;
-  #askAfterNs = 0;
-  #flaps = 0;
-  #flappedAt = 0;
-  #proofs = 0;
+  readonly #cells: Float64Array;
+  readonly #at: number;
 
-  constructor(given: Partial<SilenceDetectorOptions> = {}) {
+  /** Over numbers of its own, or over `SILENCE_CELLS` zeros of somebody's. */
+  constructor(given: Partial<SilenceDetectorOptions> = {}, cells: Float64Array = new Float64Array(SILENCE_CELLS), at = 0) {
     this.#options = silenceDetectorOptions(given);
+    this.#cells = cells;
+    this.#at = at;
     const { model, normal, intervalNs, memory } = this.#options;
-    this.#intervalNs = intervalNs;
-    this.#tail = model === "normal" ? new NormalTail(memory, normal) : new LearnedTail(memory, intervalNs / 2);
-    this.#reckon();
+    cells[at + OFFSET] = NaN;
+    cells[at + ASKED_PHI] = ASK_PHI;
+    this.#tail = model === "normal" ? new NormalTail(memory, normal) : new LearnedTail(memory, intervalNs / 2, cells, at + TAIL);
+    this.#setInterval(intervalNs);
   }
 
   /** The weight of what was learned, in arrivals. */
@@ -118,28 +131,28 @@ export class SilenceDetector implements SiteDetector {
   }
 
   get intervalNs(): number {
-    return this.#intervalNs;
+    return this.#cells[this.#at + INTERVAL_NS] as number;
   }
 
   /** φ at which the site is suspect and down, as the goals give it: one trial an interval. */
   get suspectPhi(): number {
-    return phiOf(this.#options.suspect, this.#intervalNs);
+    return this.#cells[this.#at + SUSPECT_PHI] as number;
   }
 
   get downPhi(): number {
-    return phiOf(this.#options.down, this.#intervalNs);
+    return this.#cells[this.#at + DOWN_PHI] as number;
   }
 
   verdictAt(verdict: Exclude<Verdict, "live">, lastSeenAt: number): number | undefined {
     if (lastSeenAt === 0) return undefined;
-    return addNs(lastSeenAt, verdict === "down" ? this.#downAfterNs : this.#suspectAfterNs);
+    return addNs(lastSeenAt, this.#cells[this.#at + (verdict === "down" ? DOWN_AFTER_NS : SUSPECT_AFTER_NS)] as number);
   }
 
   /** From when one arrival in ten is late. */
   askAt(lastSeenAt: number, askedAt: number): number | undefined {
     if (lastSeenAt === 0) return undefined;
-    const firstAt = addNs(lastSeenAt, this.#askAfterNs);
-    return askedAt < lastSeenAt ? firstAt : Math.max(firstAt, askedAt + Math.ceil(this.#intervalNs / ASKS_PER_INTERVAL));
+    const firstAt = addNs(lastSeenAt, this.#cells[this.#at + ASK_AFTER_NS] as number);
+    return askedAt < lastSeenAt ? firstAt : Math.max(firstAt, askedAt + Math.ceil(this.intervalNs / ASKS_PER_INTERVAL));
   }
 
   /**
@@ -149,8 +162,8 @@ export class SilenceDetector implements SiteDetector {
   recordHeartbeat(now: number, lastSeenAt: number, beat: Beat | undefined): number {
     const heardAt = this.recordLife(now, lastSeenAt, beat);
     if (lastSeenAt > 0) {
-      const silenceNs = Math.min(elapsedNs(now, lastSeenAt), this.#downAfterNs); // S2
-      this.#tail.record(elapsedNs(silenceNs, this.#intervalNs), this.#intervalNs);
+      const silenceNs = Math.min(elapsedNs(now, lastSeenAt), this.#cells[this.#at + DOWN_AFTER_NS] as number); // S2
+      this.#tail.record(elapsedNs(silenceNs, this.intervalNs), this.intervalNs);
       this.#reckon();
     }
     return heardAt;
@@ -158,24 +171,22 @@ export class SilenceDetector implements SiteDetector {
 
   recordLife(now: number, lastSeenAt: number, beat: Beat | undefined): number {
     assert(isQuantity(now), "an instant is a quantity");
-    if (this.#proofs > 0) this.#proofs--;
+    const proofs = this.#cells[this.#at + PROOFS] as number;
+    if (proofs > 0) this.#cells[this.#at + PROOFS] = proofs - 1;
     if (beat === undefined) return now;
     const intervalNs = Math.min(Math.max(beat.intervalNs, INTERVAL_NS_MIN), INTERVAL_NS_MAX);
-    if (beat.intervalNs > 0 && intervalNs !== this.#intervalNs) {
-      this.#intervalNs = intervalNs;
-      this.#reckon();
-    }
+    if (beat.intervalNs > 0 && intervalNs !== this.intervalNs) this.#setInterval(intervalNs);
     return Math.max(lastSeenAt, now - this.#lateness(now, beat.sentAt)); // S1
   }
 
   forgetOffset(): void {
-    this.#offset = NaN;
-    this.#beats = 0;
+    this.#cells[this.#at + OFFSET] = NaN;
+    this.#cells[this.#at + BEATS] = 0;
   }
 
   phi(now: number, lastSeenAt: number): number {
     if (lastSeenAt === 0) return 0;
-    return this.#tail.phi(elapsedNs(elapsedNs(now, lastSeenAt), this.#intervalNs), this.#intervalNs);
+    return this.#tail.phi(elapsedNs(elapsedNs(now, lastSeenAt), this.intervalNs), this.intervalNs);
   }
 
   /**
@@ -185,61 +196,82 @@ export class SilenceDetector implements SiteDetector {
   verdict(now: number, lastSeenAt: number): Verdict {
     if (lastSeenAt === 0) return "live";
     const silenceNs = elapsedNs(now, lastSeenAt);
-    if (silenceNs >= this.#downAfterNs) return "down";
-    return silenceNs >= this.#suspectAfterNs || this.#proofs > 0 ? "suspect" : "live";
+    const cells = this.#cells;
+    if (silenceNs >= (cells[this.#at + DOWN_AFTER_NS] as number)) return "down";
+    return silenceNs >= (cells[this.#at + SUSPECT_AFTER_NS] as number) || (cells[this.#at + PROOFS] as number) > 0 ? "suspect" : "live";
   }
 
   /** The caller announced that the site is no longer live: the more often of late, the more proofs it needs. */
   recordDoubt(now: number): void {
-    this.#flaps = this.#flaps * decay(elapsedNs(now, this.#flappedAt), FLAP_NS) + 1;
-    this.#flappedAt = now;
-    this.#proofs = Math.min(Math.floor(this.#flaps), PROOFS_MAX);
+    const cells = this.#cells;
+    const flaps = (cells[this.#at + FLAPS] as number) * decay(elapsedNs(now, cells[this.#at + FLAPPED_AT] as number), FLAP_NS) + 1;
+    cells[this.#at + FLAPS] = flaps;
+    cells[this.#at + FLAPPED_AT] = now;
+    cells[this.#at + PROOFS] = Math.min(Math.floor(flaps), PROOFS_MAX);
   }
 
   capture(): SilenceData {
-    return { ...this.#tail.capture(), intervalNs: this.#intervalNs };
+    return { ...this.#tail.capture(), intervalNs: this.intervalNs };
   }
 
   /** Throws SNAPSHOT_INVALID. */
   static restore(data: SilenceData, options: Partial<SilenceDetectorOptions> = {}): SilenceDetector {
-    const detector = new SilenceDetector(options);
-    const tail = detector.#tail;
-    // What another model learned is not understood.
+    return new SilenceDetector(options).set(data);
+  }
+
+  /** Takes over what was stored, in place of nothing; what another model learned is not understood. Throws SNAPSHOT_INVALID. */
+  set(data: SilenceData): this {
+    const tail = this.#tail;
     if (tail instanceof LearnedTail && "counts" in data) tail.restore(data);
     else if (tail instanceof NormalTail && "moments" in data) tail.restore(data);
     const intervalNs = readQuantity("detector", "intervalNs", data.intervalNs);
-    if (intervalNs > 0) detector.#intervalNs = intervalNs;
-    detector.#reckon();
-    return detector;
+    this.#setInterval(intervalNs > 0 ? intervalNs : this.intervalNs);
+    return this;
   }
 
   /** How much longer than others a beat was on its way. */
   #lateness(now: number, sentAt: number): number {
+    const cells = this.#cells;
+    const at = this.#at;
     const offset = now - sentAt;
-    this.#recent[this.#beats++ % STEADY_BEATS] = offset;
-    const allowed = this.#offset + elapsedNs(now, this.#offsetAt) * DRIFT_SHARE;
-    this.#offset = Number.isNaN(this.#offset) ? offset : Math.min(offset, allowed);
-    this.#offsetAt = now;
-    if (this.#beats >= STEADY_BEATS) {
-      let least = offset;
-      let most = offset;
-      for (let at = 0; at < STEADY_BEATS; at++) {
-        const one = this.#recent[at] as number;
-        if (one < least) least = one;
-        if (one > most) most = one;
+    const before = cells[at + OFFSET] as number;
+    const beats = (cells[at + BEATS] as number) + 1;
+    cells[at + BEATS] = beats;
+    cells[at + RECENT + ((beats - 1) % STEADY_BEATS)] = offset;
+    const allowed = before + elapsedNs(now, cells[at + OFFSET_AT] as number) * DRIFT_SHARE;
+    let least = Number.isNaN(before) ? offset : Math.min(offset, allowed);
+    cells[at + OFFSET_AT] = now;
+    if (beats >= STEADY_BEATS) {
+      let low = offset;
+      let high = offset;
+      for (let recent = at + RECENT; recent < at + RECENT + STEADY_BEATS; recent++) {
+        low = Math.min(low, cells[recent] as number);
+        high = Math.max(high, cells[recent] as number);
       }
-      if (most - least <= this.#intervalNs / 4) this.#offset = least;
+      if (high - low <= this.intervalNs / 4) least = low;
     }
-    return Math.max(0, Math.floor(offset - this.#offset));
+    cells[at + OFFSET] = least;
+    return Math.max(0, Math.floor(offset - least));
+  }
+
+  #setInterval(intervalNs: number): void {
+    this.#cells[this.#at + INTERVAL_NS] = intervalNs;
+    this.#cells[this.#at + SUSPECT_PHI] = phiOf(this.#options.suspect, intervalNs);
+    this.#cells[this.#at + DOWN_PHI] = phiOf(this.#options.down, intervalNs);
+    this.#reckon();
   }
 
   #reckon(): void {
+    const cells = this.#cells;
+    const at = this.#at;
+    const intervalNs = cells[at + INTERVAL_NS] as number;
+    this.#tail.excessesAt(cells, at + SUSPECT_PHI, at + SUSPECT_AFTER_NS, 3, intervalNs);
     const { suspect, down } = this.#options;
-    const within = (goal: DetectionGoal, phi: number) =>
-      Math.min(addNs(this.#intervalNs, this.#tail.excessAt(phi, this.#intervalNs)), Math.max(goal.withinNs, 2 * this.#intervalNs));
-    this.#suspectAfterNs = within(suspect, this.suspectPhi);
-    this.#downAfterNs = Math.max(within(down, this.downPhi), this.#suspectAfterNs); // S3
-    this.#askAfterNs = addNs(this.#intervalNs, Math.max(this.#tail.excessAt(ASK_PHI, this.#intervalNs), Math.ceil(this.#intervalNs / 8)));
+    const suspectNs = Math.min(addNs(intervalNs, cells[at + SUSPECT_AFTER_NS] as number), Math.max(suspect.withinNs, 2 * intervalNs));
+    const downNs = Math.min(addNs(intervalNs, cells[at + DOWN_AFTER_NS] as number), Math.max(down.withinNs, 2 * intervalNs));
+    cells[at + SUSPECT_AFTER_NS] = suspectNs;
+    cells[at + DOWN_AFTER_NS] = Math.max(downNs, suspectNs); // S3
+    cells[at + ASK_AFTER_NS] = addNs(intervalNs, Math.max(cells[at + ASK_AFTER_NS] as number, Math.ceil(intervalNs / 8)));
   }
 }
 
@@ -247,7 +279,16 @@ function phiOf({ mistakeEveryNs }: DetectionGoal, intervalNs: number): number {
   return Math.max(1, log10(mistakeEveryNs / intervalNs));
 }
 
+/** Options that were checked: the detectors of one watch share them. */
+const checked = new WeakMap<Partial<SilenceDetectorOptions>, SilenceDetectorOptions>();
+
 function silenceDetectorOptions(given: Partial<SilenceDetectorOptions>): SilenceDetectorOptions {
+  let options = checked.get(given);
+  if (options === undefined) checked.set(given, (options = checkedOptions(given)));
+  return options;
+}
+
+function checkedOptions(given: Partial<SilenceDetectorOptions>): SilenceDetectorOptions {
   const options = { ...SILENCE_DEFAULTS, ...given };
   const goal = (option: "suspect" | "down") => ({
     withinNs: wholeOption(`${option}.withinNs`, options[option].withinNs, 1),

@@ -1,6 +1,6 @@
 import { type DetectorOptions, PhiAccrualDetector } from "./phi-accrual-detector.ts";
 import { readObject } from "./quantity.ts";
-import { type Beat, type SilenceData, SilenceDetector, type SilenceDetectorOptions, type Verdict } from "./silence-detector.ts";
+import { type Beat, SILENCE_CELLS, type SilenceData, SilenceDetector, type SilenceDetectorOptions, type Verdict } from "./silence-detector.ts";
 
 /** How silences are judged. */
 export type DetectorModel =
@@ -36,13 +36,25 @@ export interface SiteDetector {
   capture(): DetectorData;
 }
 
-export function siteDetector(options: DetectorModel): SiteDetector {
-  return options.model === "exponential" ? new PhiAccrualDetector(options) : new SilenceDetector(options);
+/** Where a watch keeps the numbers of a site's detector: zeros at first. */
+export interface DetectorCells {
+  readonly cells: Float64Array;
+  readonly at: number;
+}
+
+/** Numbers that a detector of this model takes; the exponential has a window of its own. */
+export function detectorCells(options: DetectorModel): number {
+  return options.model === "exponential" ? 0 : SILENCE_CELLS;
+}
+
+export function siteDetector(options: DetectorModel, place?: DetectorCells): SiteDetector {
+  return options.model === "exponential" ? new PhiAccrualDetector(options) : new SilenceDetector(options, place?.cells, place?.at);
 }
 
 /** Throws SNAPSHOT_INVALID. What another model learned is not understood: such a detector starts anew. */
-export function restoreSiteDetector(data: DetectorData, options: DetectorModel): SiteDetector {
+export function restoreSiteDetector(data: DetectorData, options: DetectorModel, place?: DetectorCells): SiteDetector {
   readObject("detector", data);
   if (options.model === "exponential") return PhiAccrualDetector.restore("history" in data ? data.history : [], options);
-  return "history" in data ? new SilenceDetector(options) : SilenceDetector.restore(data, options);
+  const detector = new SilenceDetector(options, place?.cells, place?.at);
+  return "history" in data ? detector : detector.set(data);
 }

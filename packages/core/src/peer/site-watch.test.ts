@@ -197,6 +197,26 @@ test("site watch: W3: the sites least recently seen go", () => {
   assert.equal(watch.earliestCrossing()?.site, "cid");
 });
 
+test("site watch: W5: sites that come and go leave nothing behind in the queue, though nobody scans", () => {
+  const watch = new SiteWatch<string>({ maxEntries: 100 });
+  for (let at = 0; at < 5000; at++) {
+    watch.recordHeartbeat(`site ${at}`, 1 + at * MS);
+    watch.judge(`site ${at}`, 1 + at * MS);
+    assert.ok(watch.queueSize <= 2 * watch.size + 64 + 1);
+  }
+  assert.equal(watch.earliestCrossing()?.site, `site ${5000 - watch.size}`);
+});
+
+test("site watch: a site that takes a dropped one's place knows nothing of it", () => {
+  const watch = new SiteWatch<string>({ maxEntries: 1 });
+  for (let beat = 1; beat < 50; beat++) watch.recordHeartbeat("ann", beat * S, { sentAt: beat * S, intervalNs: 2 * S });
+  watch.recordHeartbeat("bob", 50 * S);
+  const fresh = new SiteWatch<string>();
+  fresh.recordHeartbeat("bob", 50 * S);
+  assert.deepEqual(watch.capture("bob"), fresh.capture("bob"));
+  assert.equal(watch.phi("bob", 55 * S), fresh.phi("bob", 55 * S));
+});
+
 test("site watch: any history is captured and restored alike, and a scan finds what judging everybody would", () => {
   const quantity = fc.oneof(fc.nat(), fc.nat(100).map((seconds) => seconds * S), fc.double({ min: 0, max: NS_MAX, noNaN: true }).map(Math.floor));
   const site = fc.constantFrom("a", "b", "c");

@@ -5,9 +5,10 @@ import { NS_PER_S } from "../base/time.ts";
 import { BRAKE_DEFAULTS, type BrakeOptions, IsolationBrake } from "./isolation-brake.ts";
 import { MAX_ENTRIES, makeRoom } from "./make-room.ts";
 import { REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
+import { NumberRows } from "./number-rows.ts";
 import { isQuantity, readObject, readQuantity, readText, wholeOption } from "./quantity.ts";
 import { type Beat, SILENCE_DEFAULTS, type Verdict } from "./silence-detector.ts";
-import { type DetectorData, type DetectorModel, restoreSiteDetector, type SiteDetector, siteDetector } from "./site-detector.ts";
+import { type DetectorCells, detectorCells, type DetectorData, type DetectorModel, restoreSiteDetector, type SiteDetector, siteDetector } from "./site-detector.ts";
 
 export interface SiteWatchOptions<S extends string = SiteId> {
   readonly detector: DetectorModel;
@@ -72,8 +73,11 @@ export interface WatchExplanation<S extends string = SiteId> {
   readonly next: Crossing<S> | undefined;
 }
 
-interface Watched {
+interface Watched<S> {
+  readonly site: S;
   readonly detector: SiteDetector;
+  /** Of the detector's numbers; −1 = the site was dropped, and another may have them. */
+  row: number;
   lastSeenAt: number;
   announced: Verdict;
   /** When the site was last asked whether it is there, 0 = never. */
@@ -84,10 +88,14 @@ interface Watched {
   queuedAt: number;
 }
 
+/** Entries of the queue, for each site and beyond that, at which stale ones are swept out. */
+const STALE_FACTOR = 2;
+const QUEUE_MIN = 64;
+
 interface Queued<S> {
-  readonly site: S;
-  readonly entry: Watched;
-  readonly at: number;
+  readonly entry: Watched<S>;
+  /** Changes outside the queue only. */
+  at: number;
 }
 
 /**
@@ -101,18 +109,21 @@ interface Queued<S> {
  *   W2. Only heartbeats are samples of a detector; whatever else proves life moves last-seen.
  *   W3. At most `maxEntries` sites are watched.
  *   W4. A silence of which part fell into our own isolation is no sample.
+ *   W5. The queue has at most twice as many entries as there are sites, and a few.
  */
 export class SiteWatch<S extends string = SiteId> {
   readonly #options: SiteWatchOptions<S>;
-  readonly #sites = new Map<S, Watched>();
+  readonly #sites = new Map<S, Watched<S>>();
+  readonly #rows: NumberRows;
   readonly #brake: IsolationBrake;
   /** Sites announced live that were seen. */
   #live = 0;
   /** When a verdict may come, by site. Arrivals put verdicts off without touching it: whoever comes up is asked again. */
-  readonly #queue = new Heap<Queued<S>>((a, b) => a.at - b.at);
+  #queue = new Heap<Queued<S>>(sooner);
   /** Sites that showed life since they were announced suspect or down. */
-  readonly #returning = new Map<S, Watched>();
+  readonly #returning = new Map<S, Watched<S>>();
   #scannedAt = 0;
+  #version = 0;
 
   constructor(given: Partial<SiteWatchOptions<S>> = {}) {
     const options: SiteWatchOptions<S> = { ...PRODUCT_WATCH, ...given };
@@ -120,6 +131,7 @@ export class SiteWatch<S extends string = SiteId> {
     const intervalNs = options.detector.model === "exponential" ? options.detector.expectedIntervalNs : options.detector.intervalNs;
     this.#brake = new IsolationBrake(options.brake, intervalNs || NS_PER_S);
     siteDetector(options.detector); // checks its options
+    this.#rows = new NumberRows(detectorCells(options.detector));
   }
 
   get size(): number {
@@ -131,6 +143,16 @@ export class SiteWatch<S extends string = SiteId> {
     return this.#brake.isEngaged;
   }
 
+  /** Verdicts that are waited for, stale ones among them. */
+  get queueSize(): number {
+    return this.#queue.size;
+  }
+
+  /** Changes with every site that comes or goes. */
+  get version(): number {
+    return this.#version;
+  }
+
   has(site: S): boolean {
     return this.#sites.has(site);
   }
@@ -140,14 +162,14 @@ export class SiteWatch<S extends string = SiteId> {
     const entry = this.#watch(site);
     const learns = entry.lastSeenAt >= this.#brake.clearSince; // W4
     const heardAt = learns ? entry.detector.recordHeartbeat(now, entry.lastSeenAt, beat) : entry.detector.recordLife(now, entry.lastSeenAt, beat);
-    this.#seen(site, entry, heardAt);
+    this.#seen(entry, heardAt);
   }
 
   /** Any other arrival: it proves life and is no sample. The site is watched from now on. */
   recordLife(site: S, now: number): void {
     assert(isQuantity(now), "an instant is a quantity");
     const entry = this.#watch(site);
-    this.#seen(site, entry, entry.detector.recordLife(now, entry.lastSeenAt, undefined)); // W2
+    this.#seen(entry, entry.detector.recordLife(now, entry.lastSeenAt, undefined)); // W2
   }
 
   /**
@@ -161,7 +183,7 @@ export class SiteWatch<S extends string = SiteId> {
     const wasOverdue = lastSeenAt >= this.#brake.clearSince && now - lastSeenAt > detector.intervalNs;
     if (wasOverdue) detector.recordHeartbeat(now, lastSeenAt, undefined);
     else detector.recordLife(now, lastSeenAt, undefined);
-    this.#seen(site, entry, Math.max(lastSeenAt, askedAt));
+    this.#seen(entry, Math.max(lastSeenAt, askedAt));
   }
 
   /** The site's clock, or its way to us, is another from now on: a new connection. */
@@ -187,26 +209,26 @@ export class SiteWatch<S extends string = SiteId> {
   /** Judges one site, as `scan` does all: ask after each arrival, and when a crossing is due. */
   judge(site: S, now: number): SiteTransition<S> | undefined {
     const entry = this.#sites.get(site);
-    return entry && this.#judge(site, entry, now);
+    return entry && this.#judge(entry, now);
   }
 
   /** The verdicts that changed since they were last announced, by site. Costs nothing while no verdict is due. */
   scan(now: number): SiteTransition<S>[] {
     const transitions: SiteTransition<S>[] = [];
-    const look = (site: S, entry: Watched): void => {
-      const transition = this.#judge(site, entry, now);
+    const look = (entry: Watched<S>, queued?: Queued<S>): void => {
+      const transition = this.#judge(entry, now);
       if (transition !== undefined) transitions.push(transition);
-      this.#enqueue(site, entry, now + 1);
+      this.#enqueue(entry, now + 1, queued);
     };
     // Of a clock that went back everybody may look different.
-    for (const [site, entry] of now < this.#scannedAt ? this.#sites : this.#returning) look(site, entry);
+    for (const entry of (now < this.#scannedAt ? this.#sites : this.#returning).values()) look(entry);
     this.#scannedAt = now;
     this.#returning.clear();
     for (let next = this.#queue.peek(); next !== undefined && next.at <= now; next = this.#queue.peek()) {
       this.#queue.pop();
-      if (next.at !== next.entry.queuedAt || this.#sites.get(next.site) !== next.entry) continue;
+      if (next.at !== next.entry.queuedAt || next.entry.row < 0) continue;
       next.entry.queuedAt = Infinity;
-      look(next.site, next.entry);
+      look(next.entry, next);
     }
     return transitions.sort((a, b) => (a.site < b.site ? -1 : 1));
   }
@@ -225,13 +247,13 @@ export class SiteWatch<S extends string = SiteId> {
   /** The first of all sites' crossings: one timer for all of them. */
   earliestCrossing(): Crossing<S> | undefined {
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
-      const { site, entry, at } = next;
-      const isCurrent = at === entry.queuedAt && this.#sites.get(site) === entry;
-      if (isCurrent && nextVerdictAt(entry) <= at) return this.nextCrossing(site);
+      const { entry, at } = next;
+      const isCurrent = at === entry.queuedAt && entry.row >= 0;
+      if (isCurrent && nextVerdictAt(entry) <= at) return this.nextCrossing(entry.site);
       this.#queue.pop();
       if (!isCurrent) continue;
       entry.queuedAt = Infinity;
-      this.#enqueue(site, entry, 0);
+      this.#enqueue(entry, 0, next);
     }
     return undefined;
   }
@@ -252,7 +274,7 @@ export class SiteWatch<S extends string = SiteId> {
     if (entry === undefined) return;
     if (entry.announced === "live" && entry.lastSeenAt > 0) this.#live--;
     this.#sites.delete(site);
-    this.#returning.delete(site);
+    this.#drop(entry);
   }
 
   explain(site: S, now: number): WatchExplanation<S> | undefined {
@@ -275,20 +297,26 @@ export class SiteWatch<S extends string = SiteId> {
   /** Takes a site over, in place of what is held of it. Throws SNAPSHOT_INVALID. */
   restore(site: S, data: WatchData): void {
     const { detector, lastSeenAt, state } = readObject("watch", data);
-    const restored = restoreSiteDetector(detector, this.#options.detector);
     const announced = readText<Verdict>("watch", "state", state, ["live", "suspect", "down"]);
     const seenAt = readQuantity("watch", "lastSeenAt", lastSeenAt);
+    const row = this.#takeRow();
+    let restored: SiteDetector;
+    try {
+      restored = restoreSiteDetector(detector, this.#options.detector, this.#placeOf(row));
+    } catch (error) {
+      this.#rows.giveBack(row);
+      throw error;
+    }
     this.forget(site);
-    this.#add(site, restored);
-    const entry = this.#sites.get(site) as Watched;
+    const entry = this.#add(site, restored, row);
     entry.lastSeenAt = seenAt;
     entry.announced = announced;
     if (announced === "live" && seenAt > 0) this.#live++;
-    this.#enqueue(site, entry, 0);
+    this.#enqueue(entry, 0);
   }
 
-  #judge(site: S, entry: Watched, now: number): SiteTransition<S> | undefined {
-    const { detector, lastSeenAt, announced } = entry;
+  #judge(entry: Watched<S>, now: number): SiteTransition<S> | undefined {
+    const { site, detector, lastSeenAt, announced } = entry;
     const to = detector.verdict(now, lastSeenAt);
     if (to === announced) return undefined; // W1
     if (to !== "live" && !(announced === "down" && to === "suspect")) {
@@ -306,49 +334,85 @@ export class SiteWatch<S extends string = SiteId> {
     return to === "live" ? { site, to } : { site, to, phi: detector.phi(now, lastSeenAt) };
   }
 
-  #seen(site: S, entry: Watched, at: number): void {
+  #seen(entry: Watched<S>, at: number): void {
     if (entry.lastSeenAt === 0 && at > 0 && entry.announced === "live") this.#live++;
     this.#brake.heard(entry.lastSeenAt, at, this.#live);
     entry.lastSeenAt = at;
     entry.heldUntil = 0;
-    if (entry.announced !== "live") this.#returning.set(site, entry);
-    this.#enqueue(site, entry, 0);
+    if (entry.announced !== "live") this.#returning.set(entry.site, entry);
+    this.#enqueue(entry, 0);
   }
 
   /** Sees to it that the site is looked at when its next verdict is due, and not before the instant. */
-  #enqueue(site: S, entry: Watched, notBefore: number): void {
+  #enqueue(entry: Watched<S>, notBefore: number, queued?: Queued<S>): void {
     const at = Math.max(nextVerdictAt(entry), notBefore);
     if (at >= entry.queuedAt) return;
+    if (queued === undefined && this.#queue.size >= STALE_FACTOR * this.#sites.size + QUEUE_MIN) this.#sweep();
     entry.queuedAt = at;
-    this.#queue.push({ site, entry, at });
+    if (queued === undefined) return this.#queue.push({ entry, at });
+    queued.at = at; // it has just come out of the queue
+    this.#queue.push(queued);
   }
 
   #makeRoom(): void {
-    makeRoom(this.#sites, this.#options.maxEntries, ({ lastSeenAt }) => lastSeenAt, this.#options.onEvict);
+    makeRoom(this.#sites, this.#options.maxEntries, ({ lastSeenAt }) => lastSeenAt, (site, entry) => {
+      this.#drop(entry);
+      this.#options.onEvict?.(site);
+    });
     this.#live = 0;
     for (const { announced, lastSeenAt } of this.#sites.values()) if (announced === "live" && lastSeenAt > 0) this.#live++;
   }
 
-  #watch(site: S): Watched {
-    return this.#sites.get(site) ?? this.#add(site, siteDetector(this.#options.detector));
+  /** Leaves in the queue what is not stale (W5): whoever asks about single sites only never takes anything out. */
+  #sweep(): void {
+    this.#queue = new Heap<Queued<S>>(sooner);
+    for (const entry of this.#sites.values()) if (entry.queuedAt < Infinity) this.#queue.push({ entry, at: entry.queuedAt });
   }
 
-  #add(site: S, detector: SiteDetector): Watched {
+  /** What is queued of it is stale from now on. */
+  #drop(entry: Watched<S>): void {
+    this.#version++;
+    this.#returning.delete(entry.site);
+    if (this.#options.detector.model === "learned") this.#rows.giveBack(entry.row);
+    entry.row = -1;
+  }
+
+  #takeRow(): number {
+    return this.#options.detector.model === "learned" ? this.#rows.take() : 0;
+  }
+
+  #placeOf(row: number): DetectorCells | undefined {
+    return this.#options.detector.model === "learned" ? { cells: this.#rows.cells(row), at: this.#rows.at(row) } : undefined;
+  }
+
+  #watch(site: S): Watched<S> {
+    const known = this.#sites.get(site);
+    if (known !== undefined) return known;
+    const row = this.#takeRow();
+    return this.#add(site, siteDetector(this.#options.detector, this.#placeOf(row)), row);
+  }
+
+  #add(site: S, detector: SiteDetector, row: number): Watched<S> {
     if (this.#sites.size >= this.#options.maxEntries) this.#makeRoom(); // W3
-    const entry: Watched = { detector, lastSeenAt: 0, announced: "live", askedAt: 0, heldUntil: 0, queuedAt: Infinity };
+    this.#version++;
+    const entry: Watched<S> = { site, detector, row, lastSeenAt: 0, announced: "live", askedAt: 0, heldUntil: 0, queuedAt: Infinity };
     this.#sites.set(site, entry);
     return entry;
   }
 }
 
+function sooner(a: Queued<unknown>, b: Queued<unknown>): number {
+  return a.at - b.at;
+}
+
 /** Which verdict follows the one announced. */
-function nextVerdict({ announced, detector, lastSeenAt }: Watched): "suspect" | "down" {
+function nextVerdict({ announced, detector, lastSeenAt }: Watched<unknown>): "suspect" | "down" {
   if (announced === "suspect") return "down";
   return (detector.verdictAt("down", lastSeenAt) ?? Infinity) <= (detector.verdictAt("suspect", lastSeenAt) ?? Infinity) ? "down" : "suspect";
 }
 
 /** Infinity = none. */
-function nextVerdictAt(entry: Watched): number {
+function nextVerdictAt(entry: Watched<unknown>): number {
   if (entry.announced === "down") return Infinity;
   const at = entry.detector.verdictAt(nextVerdict(entry), entry.lastSeenAt);
   return at === undefined ? Infinity : Math.max(at, entry.heldUntil);
