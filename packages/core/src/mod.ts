@@ -33,10 +33,10 @@ export type { Answer, BusEvent, BusEventKind, DialFault, Effect, EngineEvent, Li
 export type { ConfiguredScope, PolicyLists } from "./engine/engine-state.ts";
 export { explainPeer, type NextEvent, type Obstacle, type PeerExplanation, type TierExplanation } from "./engine/explain-peer.ts";
 export { Peer, type PeerCounts } from "./engine/peer.ts";
-export type { PeerEvent } from "./peer/outcome.ts";
-export type { BudgetTier } from "./peer/rtt-tracker.ts";
-export { isPolicyReason, parsePolicyScope, POLICY_REASON_BYTES_MAX, policyScopeText } from "./peer/peer-policy.ts";
-export type { PolicyEntry, PolicyKind, PolicyScope, PolicySource } from "./peer/peer-policy.ts";
+export type { PeerEvent } from "./peer/failure/outcome.ts";
+export type { BudgetTier } from "./peer/deadlines/rtt-tracker.ts";
+export { isPolicyReason, parsePolicyScope, POLICY_REASON_BYTES_MAX, policyScopeText } from "./peer/policy/peer-policy.ts";
+export type { PolicyEntry, PolicyKind, PolicyScope, PolicySource } from "./peer/policy/peer-policy.ts";
 export { ENGINE_DEFAULTS, engineOptions, type EngineOptions } from "./engine/engine-options.ts";
 export { STATUS_NAMES } from "./engine/execution.ts";
 export { readNodeRow, type RestoreReport, type StoredNode } from "./engine/restore.ts";

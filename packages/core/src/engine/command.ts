@@ -2,7 +2,7 @@ import { encodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import type { CommandId, ExecutionId, PeerId } from "../base/ids.ts";
 import type { Due } from "../base/time.ts";
-import type { SiteLoad } from "../peer/site-load.ts";
+import type { SiteLoad } from "../peer/selection/site-load.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Row } from "./journal.ts";

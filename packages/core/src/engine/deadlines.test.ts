@@ -5,7 +5,7 @@ import { flow } from "../flow/flow.ts";
 import { host } from "../flow/functions.ts";
 import type { ExecutionId } from "../base/ids.ts";
 import { NS_PER_MS, NS_PER_S } from "../base/time.ts";
-import type { SiteData } from "../peer/rtt-site.ts";
+import type { SiteData } from "../peer/deadlines/rtt-site.ts";
 import { TestWorld, type TestNode } from "./testing/pair.ts";
 
 const number = any<number>();

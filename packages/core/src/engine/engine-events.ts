@@ -3,7 +3,7 @@ import type { Due } from "../base/time.ts";
 import type { StoredValue } from "../base/stored-value.ts";
 import type { Value } from "../base/value.ts";
 import type { Failure } from "../flow/definitions.ts";
-import type { PolicyScope } from "../peer/peer-policy.ts";
+import type { PolicyScope } from "../peer/policy/peer-policy.ts";
 
 /** A link as the host numbers it: never used twice in one process. */
 export type LinkId = number;

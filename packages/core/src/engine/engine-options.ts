@@ -1,7 +1,7 @@
 import { RuntimeError } from "../base/errors.ts";
 import { NS_PER_MS, NS_PER_S } from "../base/time.ts";
-import { BRAKE_DEFAULTS } from "../peer/isolation-brake.ts";
-import { SILENCE_DEFAULTS } from "../peer/silence-detector.ts";
+import { BRAKE_DEFAULTS } from "../peer/detection/isolation-brake.ts";
+import { SILENCE_DEFAULTS } from "../peer/detection/silence-detector.ts";
 
 /** Durations are whole ns. Every field has a default; the host converts people's milliseconds. */
 export interface EngineOptions {

@@ -6,7 +6,7 @@ import { elapsedNs, NS_PER_S } from "../base/time.ts";
 import type { Value } from "../base/value.ts";
 import type { ExecutionId, PeerId } from "../base/ids.ts";
 import type { Failure } from "../flow/definitions.ts";
-import { policyScopeText } from "../peer/peer-policy.ts";
+import { policyScopeText } from "../peer/policy/peer-policy.ts";
 import { HELLO_BYTES_MAX, INGRESS_CAPACITY, NAME_BYTES_MAX, OPERATIONS_PER_TURN } from "../wire/limits.ts";
 import type { Envelope, Message, SealedBody } from "../wire/message.ts";
 import { decodeMessage } from "../wire/message-codec.ts";

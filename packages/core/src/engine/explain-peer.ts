@@ -1,9 +1,9 @@
 import { elapsedNs, type Due } from "../base/time.ts";
-import type { BudgetTier } from "../peer/rtt-tracker.ts";
+import type { BudgetTier } from "../peer/deadlines/rtt-tracker.ts";
 import { LINK_SITE } from "../base/ids.ts";
-import type { PeerEvent } from "../peer/outcome.ts";
-import type { PolicyEntry, PolicyExplanation } from "../peer/peer-policy.ts";
-import { policyScopeText } from "../peer/peer-policy.ts";
+import type { PeerEvent } from "../peer/failure/outcome.ts";
+import type { PolicyEntry, PolicyExplanation } from "../peer/policy/peer-policy.ts";
+import { policyScopeText } from "../peer/policy/peer-policy.ts";
 import { contactAddresses, type EngineState } from "./engine-state.ts";
 import type { Attempt } from "./command.ts";
 import type { Peer, PeerCounts, SiteVerdict } from "./peer.ts";

@@ -1,11 +1,11 @@
 import { encodeValue } from "../base/value-codec.ts";
 import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
-import type { BackoffState } from "../peer/backoff-table.ts";
-import type { PeerEvent } from "../peer/outcome.ts";
-import type { RetryBudget } from "../peer/retry-budget.ts";
-import type { RttTracker, SiteHandle } from "../peer/rtt-tracker.ts";
-import type { PeerHealth } from "../peer/peer-governor.ts";
+import type { BackoffState } from "../peer/failure/backoff-table.ts";
+import type { PeerEvent } from "../peer/failure/outcome.ts";
+import type { RetryBudget } from "../peer/failure/retry-budget.ts";
+import type { RttTracker, SiteHandle } from "../peer/deadlines/rtt-tracker.ts";
+import type { PeerHealth } from "../peer/policy/peer-governor.ts";
 import { ROW } from "./rows.ts";
 import { RowReader } from "./row-reader.ts";
 import type { Command } from "./command.ts";

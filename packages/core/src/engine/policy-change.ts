@@ -1,7 +1,7 @@
 import { RuntimeError } from "../base/errors.ts";
 import { addNs } from "../base/time.ts";
-import { isPolicyReason, parsePolicyScope, policyScopeText, POLICY_REASON_BYTES_MAX } from "../peer/peer-policy.ts";
-import type { PeerPolicy, PolicyEntry, PolicyScope } from "../peer/peer-policy.ts";
+import { isPolicyReason, parsePolicyScope, policyScopeText, POLICY_REASON_BYTES_MAX } from "../peer/policy/peer-policy.ts";
+import type { PeerPolicy, PolicyEntry, PolicyScope } from "../peer/policy/peer-policy.ts";
 import { isQuantity } from "../peer/quantity.ts";
 import type { Answer, PolicyChange, PolicySubject, PolicyTerms } from "./engine-events.ts";
 

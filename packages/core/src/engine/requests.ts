@@ -1,13 +1,13 @@
 import { decodeValue } from "../base/value-codec.ts";
 import type { Value } from "../base/value.ts";
 import { LINK_SITE, type CommandId, type PeerId } from "../base/ids.ts";
-import { attemptBudgetNs } from "../peer/attempt-budget.ts";
+import { attemptBudgetNs } from "../peer/deadlines/attempt-budget.ts";
 import type { Chain } from "../base/ids.ts";
 import type { Operation } from "../flow/program.ts";
 import type { Failure } from "../flow/definitions.ts";
 import { isRepeatable } from "../flow/repeatable.ts";
-import type { AttemptOutcome } from "../peer/relative-outliers.ts";
-import type { SiteHandle } from "../peer/rtt-tracker.ts";
+import type { AttemptOutcome } from "../peer/selection/relative-outliers.ts";
+import type { SiteHandle } from "../peer/deadlines/rtt-tracker.ts";
 import type { EdgeReport, PortPayload, ReplyBody } from "../wire/message.ts";
 import type { Attempt, Command } from "./command.ts";
 import type { EngineState } from "./engine-state.ts";

@@ -4,7 +4,7 @@ import { decodeValue } from "../base/value-codec.ts";
 import type { CommandId, ExecutionId, PeerId, ProgramHash } from "../base/ids.ts";
 import { programHash } from "../flow/program-hash.ts";
 import { LinkedProgram, missingDefinitions } from "../flow/program-link.ts";
-import type { PolicyEntry } from "../peer/peer-policy.ts";
+import type { PolicyEntry } from "../peer/policy/peer-policy.ts";
 import { validateProgram } from "../flow/validate-program.ts";
 import type { Program } from "../flow/program.ts";
 import { Command } from "./command.ts";

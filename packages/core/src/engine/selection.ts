@@ -18,7 +18,7 @@ const NOT_TRIED: ReadonlySet<PeerId> = new Set();
  * Chooses whom to ask for a flow: of the peers that policy allows and that are not cooling down, those with a link
  * before those without, the live before suspects and those before the ones that are down, those that do as their group
  * does before those set aside; of two of the first drawn at random, the one whose answer costs less
- * (peer/peer-group.ts). Equal costs go by what is in flight altogether, which for one-way sends is all there is to go by.
+ * (peer/selection/peer-group.ts). Equal costs go by what is in flight altogether, which for one-way sends is all there is to go by.
  * Called at the gate for every call, and for every further attempt, with those already tried left out.
  */
 export function choosePeer(state: EngineState, selection: Value, flow: string, tried: ReadonlySet<PeerId> = NOT_TRIED): Choice {

@@ -1,5 +1,5 @@
-import { PeerGroup, type PeerGroupOptions } from "../peer/peer-group.ts";
-import { SiteLoad } from "../peer/site-load.ts";
+import { PeerGroup, type PeerGroupOptions } from "../peer/selection/peer-group.ts";
+import { SiteLoad } from "../peer/selection/site-load.ts";
 import type { Peer } from "./peer.ts";
 
 interface FlowLoads {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BackoffTable } from "./backoff-table.ts";
-import { chainIdFromTargets } from "./chain-id.ts";
-import { PeerGovernor } from "./peer-governor.ts";
-import { PRODUCT_RTT, REFERENCE_RTT } from "./rtt-options.ts";
-import { RttTracker } from "./rtt-tracker.ts";
+import { BackoffTable } from "./failure/backoff-table.ts";
+import { chainIdFromTargets } from "./deadlines/chain-id.ts";
+import { PeerGovernor } from "./policy/peer-governor.ts";
+import { PRODUCT_RTT, REFERENCE_RTT } from "./deadlines/rtt-options.ts";
+import { RttTracker } from "./deadlines/rtt-tracker.ts";
 
 const CHAINS = ["a", "b", "c"].map((target, at) => ({ chainId: chainIdFromTargets(target), hopIndex: at }));
 const SITES = Array.from({ length: 12 }, (_, at) => `site ${at}`);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as v from "valibot";
-import { chainIdFromTargets } from "../../peer/chain-id.ts";
+import { chainIdFromTargets } from "../../peer/deadlines/chain-id.ts";
 import { flow } from "../flow.ts";
 import { host, pure } from "../functions.ts";
 import { any } from "../port-schema.ts";

@@ -1,4 +1,4 @@
-import { chainIdFromTargets } from "../../peer/chain-id.ts";
+import { chainIdFromTargets } from "../../peer/deadlines/chain-id.ts";
 import { flowInvalid } from "../flow-invalid.ts";
 import { loweredProgram } from "./pass.ts";
 import type { Chain } from "../../base/ids.ts";
