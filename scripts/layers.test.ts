@@ -13,6 +13,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   "packages/host": ["@holdfast/core"],
   "packages/sim": ["@holdfast/core"],
   "packages/lab": ["@holdfast/core"],
+  "packages/fetch": ["@holdfast/core/peer"],
   "packages/broker": ["@holdfast/core", "@holdfast/host"],
   "packages/cli": ["@holdfast/core", "@holdfast/host", "@holdfast/broker"],
   examples: ["holdfast"],
