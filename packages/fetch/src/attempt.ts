@@ -10,6 +10,7 @@ export type AttemptWork<T> = (signal: AbortSignal, attempt: number, end: (reason
 
 /** A timer that comes so late, in ms, found our own loop busy: what has arrived meanwhile is heard first. */
 const OWN_LAG_MS = 25;
+const ROUNDING_MS = 0.001;
 
 export interface AttemptTerms {
   /** When it ends, in ns, and by whose word; Infinity = never. */
@@ -119,8 +120,8 @@ export class Attempt<T> {
     const { dueAt, deadline, isFault } = this.#terms;
     const now = nowNs(this.#clock);
     const lateMs = toMs(now - dueAt);
-    // Timers of this platform may be early, too.
-    if (lateMs < 0) return this.#arm(-lateMs);
+    // Timers of this platform may be early, too; what a fraction of a ms loses in ns is nothing.
+    if (lateMs < -ROUNDING_MS) return this.#arm(-lateMs);
     if (lateMs > OWN_LAG_MS && !this.#isExcused) {
       this.#isExcused = true;
       return this.#arm(1);

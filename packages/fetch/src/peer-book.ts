@@ -60,7 +60,6 @@ export interface PeerExplained {
   readonly sites: readonly SiteExplained[];
 }
 
-/** The timer that judges is this late at least, or our own loop was not too busy to hear the answer. */
 const NOTHING = { consecutiveFailures: 0, lastEvent: 0, down: false } as const satisfies PeerHealth;
 
 /**
@@ -96,10 +95,11 @@ export class PeerBook {
     const { peersMax } = options;
     this.#initialNs = toNs(options.deadlineInitialMs);
     this.#budget = { share: options.retryShare, reserve: options.retryReserve };
-    this.governor = new PeerGovernor({ failureThreshold: options.failureThreshold, maxEntries: peersMax });
+    // K2 is about calls that fail together; where a test's clock stands still, two failures are two all the same.
+    this.governor = new PeerGovernor({ failureThreshold: options.failureThreshold, oneStepPerInstant: false, maxEntries: peersMax });
     this.backoff = new BackoffTable({
       baseNs: toNs(options.cooldownBaseMs), maxDelayNs: toNs(options.cooldownMaxMs), adviceTotalMaxNs: toNs(options.adviceTotalMaxMs),
-      jitter: "equal", random: () => options.clock.random(), maxEntries: peersMax,
+      oneStepPerInstant: false, jitter: "equal", random: () => options.clock.random(), maxEntries: peersMax,
     });
     this.probes = new ProbeLeases({ probesMax: options.probesMax, leaseNs: toNs(options.probeLeaseMs), maxEntries: peersMax });
     this.tracker = new RttTracker({

@@ -1,3 +1,4 @@
+import { RuntimeError } from "@holdfast/core/peer";
 import { runCall } from "./call.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
@@ -134,6 +135,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
   }
 
   #enter(key: string): void {
+    if (typeof key !== "string" || key === "") throw new RuntimeError("OPTION_INVALID", { option: "peer", value: key, reason: "must be a text" });
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
     this.#state?.refresh();
   }

@@ -1,5 +1,5 @@
 import { RuntimeError } from "@holdfast/core/peer";
-import type { BackoffState, SiteData } from "@holdfast/core/peer";
+import type { BackoffState, PriorData, SiteData } from "@holdfast/core/peer";
 import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
@@ -29,6 +29,16 @@ export interface PeerRow {
   readonly policyMs: number;
   readonly block: { readonly untilMs: number | null; readonly reason: string } | null;
   readonly sites: readonly { readonly name: string; readonly updatedMs: number; readonly data: SiteData<string> }[];
+}
+
+/** The key of the row that belongs to no peer: what round trips have in common. No peer has it. */
+export const PRIORS_KEY = "";
+
+interface PriorsRow {
+  readonly v: typeof ROW_VERSION;
+  readonly writtenMs: number;
+  readonly updatedMs: number;
+  readonly data: PriorData;
 }
 
 /** Between engine time in ns and wall time in ms, at one moment. */
@@ -84,10 +94,31 @@ export function encodeRow(book: PeerBook, record: PeerRecord, scale: TimeScale):
   return { key, text: JSON.stringify(row) };
 }
 
+export function encodePriors(book: PeerBook, scale: TimeScale): StoredRow {
+  const priors = book.tracker.capturePriors();
+  const row: PriorsRow = { v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), updatedMs: scale.toWallMs(priors.updatedAt), data: { ...priors, updatedAt: 0, chains: [] } };
+  return { key: PRIORS_KEY, text: JSON.stringify(row) };
+}
+
+/** Takes the priors over. Throws SNAPSHOT_INVALID. */
+export function restorePriors(book: PeerBook, { text }: StoredRow, scale: TimeScale): void {
+  const refuse = (field: string, cause?: unknown): RuntimeError => new RuntimeError("SNAPSHOT_INVALID", { part: "priors", field }, { cause });
+  let row: PriorsRow;
+  try {
+    row = JSON.parse(text) as PriorsRow;
+  } catch (cause) {
+    throw refuse("text", cause);
+  }
+  if (typeof row !== "object" || row === null || row.v !== ROW_VERSION) throw refuse("v");
+  if (!isWhole(row.updatedMs)) throw refuse("updatedMs");
+  if (typeof row.data !== "object" || row.data === null) throw refuse("data");
+  book.tracker.restorePriors({ ...row.data, updatedAt: scale.past(row.updatedMs), chains: [] });
+}
+
 /** Reads one stored row. Throws SNAPSHOT_INVALID: what another version wrote, or damage, is refused and never guessed at. */
 export function parseRow({ key, text }: StoredRow): PeerRow {
   const refuse = (field: string, cause?: unknown): RuntimeError => new RuntimeError("SNAPSHOT_INVALID", { part: `peer ${key}`, field }, { cause });
-  if (typeof key !== "string" || key === "" || typeof text !== "string" || text.length > TEXT_MAX) throw refuse("text");
+  if (typeof key !== "string" || key === PRIORS_KEY || typeof text !== "string" || text.length > TEXT_MAX) throw refuse("text");
   let row: PeerRow;
   try {
     row = JSON.parse(text) as PeerRow;

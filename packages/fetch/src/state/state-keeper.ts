@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { CheckedPeersOptions } from "../peers-options.ts";
-import { encodeRow, mergeRow, parseRow, TimeScale } from "./peer-row.ts";
+import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
 import type { StateStore } from "./state-store.ts";
 import { warn } from "./warning.ts";
 
@@ -31,6 +31,7 @@ export class StateKeeper {
   #timer: unknown;
   #readAt: number;
   #hasWarned = false;
+  #hasPriors = false;
 
   constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
@@ -40,6 +41,7 @@ export class StateKeeper {
     this.#readAt = nowNs(clock);
     book.onChange = (record, kind) => this.#note(record, kind);
     const newestMs = this.#read();
+    this.#hasPriors = true;
     if (newestMs > 0) book.tracker.discount(Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
   }
 
@@ -85,7 +87,7 @@ export class StateKeeper {
   #write(records: readonly PeerRecord[]): boolean {
     const scale = new TimeScale(this.#clock);
     const now = nowNs(this.#clock);
-    const isDone = this.#guarded(() => this.#store.write(records.map((record) => encodeRow(this.#book, record, scale))));
+    const isDone = this.#guarded(() => this.#store.write([encodePriors(this.#book, scale), ...records.map((record) => encodeRow(this.#book, record, scale))]));
     if (!isDone) return false;
     for (const record of records) {
       this.#unwritten.delete(record);
@@ -105,6 +107,11 @@ export class StateKeeper {
       const now = nowNs(this.#clock);
       for (const stored of rows) {
         try {
+          if (stored.key === PRIORS_KEY) {
+            // Our own, once we have some, are as good as others'.
+            if (!this.#hasPriors) restorePriors(this.#book, stored, scale);
+            continue;
+          }
           const row = parseRow(stored);
           mergeRow(this.#book, stored.key, row, scale, now, this.#options);
           newestMs = Math.max(newestMs, row.writtenMs);
