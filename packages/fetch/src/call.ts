@@ -51,7 +51,7 @@ export async function runCall<T>(host: CallHost, key: string, work: AttemptWork<
       if (last !== undefined) return conclude(last);
       throw new DeadlineExceededError(key, "total", toMs(now - startedAt));
     }
-    last?.ok === true && options.discard?.(last.value);
+    if (last?.ok === true) options.discard?.(last.value);
     const race = new Attempt(book, clock, admitted, options, termsOf(book, admitted, options, startedAt, endsAt, now));
     try {
       const value = await race.run(work, attempt);

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { channel } from "node:diagnostics_channel";
 import { getEventListeners, once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { ATTEMPT_CHANNEL, DeadlineExceededError, openPeers } from "./mod.ts";
-import type { AttemptReport, PeersOptions } from "./mod.ts";
+import type { AttemptReport, PeerExplained, PeersOptions } from "./mod.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 import { systemClock } from "./clock.ts";
 
@@ -142,19 +146,29 @@ test("fetch: a server that hangs is given up in time, and cut off", async (t) =>
   assert.equal(peers.explain(origin).isDown, true);
 });
 
-test("fetch: fails, comes back, and a second process starts with what the first one learned", async (t) => {
+test("fetch: a server that fails and comes back, and a second process that starts with what the first one learned", async (t) => {
   let isUp = true;
   const { origin } = await serve(t, (request, response) => (isUp ? response.end("hello") : request.socket.destroy()));
-  const { peers } = open();
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-fetch-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const state = join(directory, "peers.db");
+  const { peers } = open({ state });
   const fetch = peers.fetch({ ...QUICK, attempts: 1 });
   for (let call = 0; call < 50; call++) await (await fetch(`${origin}/v1/items/${call}`)).text();
-  assert.equal(peers.explain(origin).sites[0]?.samples, 50);
   isUp = false;
   for (let call = 0; call < 5; call++) await assert.rejects(fetch(origin));
   assert.equal(peers.explain(origin).isDown, true);
   isUp = true;
   assert.equal(await (await peers.fetch({ whenHeld: "wait" })(origin)).text(), "hello");
   assert.equal(peers.explain(origin).isDown, false);
+  await peers[Symbol.asyncDispose]();
+  const script = `import { openPeers } from "@holdfast/fetch";
+    console.log(JSON.stringify(openPeers({ state: ${JSON.stringify(state)} }).explain(${JSON.stringify(origin)})));`;
+  const child = spawnSync(process.execPath, ["--conditions=holdfast-source", "--input-type=module", "--eval", script], { cwd: import.meta.dirname, encoding: "utf8" });
+  const known = JSON.parse(child.stdout) as PeerExplained;
+  assert.equal(known.state, "open");
+  const site = known.sites.find(({ site: name }) => name === "GET /v1/items/:id");
+  assert.ok((site?.samples ?? 0) >= 10 && site?.tier === "site" && site.deadlineMs < 5000, JSON.stringify(site));
 });
 
 test("fetch: 429 with Retry-After holds every caller back, whatever it says", async (t) => {

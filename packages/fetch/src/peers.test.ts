@@ -256,7 +256,7 @@ test("run: one attempt unless more are asked for, and the last error as it is", 
 
 test("run: advice holds for every caller, only upwards, and capped", async () => {
   const { peers, clock } = open({ cooldownMaxMs: 10_000 });
-  const advice = { judgeValue: () => ({ kind: "overload", retryAfterMs: 1000 }) } as const;
+  const advice: RunOptions<number> = { judgeValue: () => ({ kind: "overload", retryAfterMs: 1000 }) };
   await peers.run(KEY, () => 1, advice);
   const refusal = await errorOf(peers.run(KEY, () => 1));
   assert.ok(refusal instanceof AdvisedToWaitError);
@@ -274,7 +274,7 @@ test("run: advice holds for every caller, only upwards, and capped", async () =>
 
 test("run: overload without advice holds callers back after as many as failures would, and marks nobody down", async () => {
   const { peers, clock } = open();
-  const overload = { judgeValue: () => ({ kind: "overload" }) } as const;
+  const overload: RunOptions<number> = { judgeValue: () => ({ kind: "overload" }) };
   for (let call = 0; call < 5; call++) await peers.run(KEY, () => 1, overload);
   const { state, isDown } = peers.explain(KEY);
   assert.deepEqual({ state, isDown }, { state: "cooling-down", isDown: false });

@@ -27,12 +27,8 @@ interface Channel {
 }
 
 export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
+type Listener = Parameters<EventTarget["addEventListener"]>[1];
 type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
-
-export interface Peers {
-  addEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void;
-  removeEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void;
-}
 
 /** Opens the memory of peers. Throws OPTION_INVALID; a damaged state file is moved aside with a warning. */
 export function openPeers(options: PeersOptions = {}): Peers {
@@ -43,7 +39,6 @@ export function openPeers(options: PeersOptions = {}): Peers {
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
  * the caller gives it.
  */
-// oxlint-disable-next-line no-unsafe-declaration-merging -- the listeners' types
 export class Peers extends EventTarget implements AsyncDisposable {
   readonly #book: PeerBook;
   readonly #clock: Clock;
@@ -69,6 +64,14 @@ export class Peers extends EventTarget implements AsyncDisposable {
     };
     if (options.state === undefined) return;
     this.#state = new StateKeeper(this.#book, this.#clock, options, openState(options.state));
+  }
+
+  override addEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+    super.addEventListener(kind, listener as Listener, options);
+  }
+
+  override removeEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+    super.removeEventListener(kind, listener as Listener, options);
   }
 
   /**
