@@ -49,6 +49,22 @@ export class Attempt<T> {
   }
 
   run(work: AttemptWork<T>, attempt: number): Promise<T> {
+    return this.#terms.dueAt === Infinity && this.#options.signal === undefined ? this.#unbounded(work, attempt) : this.#race(work, attempt);
+  }
+
+  /** Nothing can end it but itself: there is no race, and nothing to pay for one. */
+  async #unbounded(work: AttemptWork<T>, attempt: number): Promise<T> {
+    let value: T;
+    try {
+      value = await work(this.#controller.signal, attempt, endOf(this.#controller));
+    } catch (error) {
+      throw this.#judgeError(error);
+    }
+    this.#judgeValue(value);
+    return value;
+  }
+
+  #race(work: AttemptWork<T>, attempt: number): Promise<T> {
     const settled = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -58,7 +74,7 @@ export class Attempt<T> {
     this.#options.signal?.addEventListener("abort", this);
     try {
       const answer = work(this.#controller.signal, attempt, endOf(this.#controller));
-      if (isPromiseLike(answer)) answer.then(this.#answered, this.#failed);
+      if (isPromiseLike(answer)) answer.then((value) => this.#answered(value), (error: unknown) => this.#failed(error));
       else this.#answered(answer);
     } catch (error) {
       this.#failed(error);
@@ -79,43 +95,59 @@ export class Attempt<T> {
     this.#controller.abort(reason);
   }
 
-  readonly #answered = (value: T): void => {
-    const now = nowNs(this.#clock);
+  #answered(value: T): void {
     if (this.#isSettled) {
-      if (this.outcome?.kind === "timed-out") this.#book.answeredLate(this.#pass, now);
+      if (this.outcome?.kind === "timed-out") this.#book.answeredLate(this.#pass, nowNs(this.#clock));
       this.#options.discard?.(value);
       return;
     }
     this.#settle();
+    try {
+      this.#judgeValue(value);
+    } catch (error) {
+      return this.#reject(error);
+    }
+    this.#resolve(value);
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isSettled) return;
+    this.#settle();
+    this.#reject(this.#judgeError(error));
+  }
+
+  /** Throws what the user's judge throws: then nothing is known of the attempt. */
+  #judgeValue(value: T): void {
+    const now = nowNs(this.#clock);
     let outcome: Outcome;
     try {
       outcome = this.#options.judgeValue(value);
     } catch (error) {
       this.#book.release(this.#pass);
-      return this.#reject(error);
+      throw error;
     }
     this.outcome = outcome;
     this.#book.settle(this.#pass, outcome, now - this.#pass.startedAt, now);
-    this.#resolve(value);
-  };
+  }
 
-  readonly #failed = (error: unknown): void => {
-    if (this.#isSettled) return;
+  /** Answers what to throw: the error itself, or what the user's judge threw. */
+  #judgeError(error: unknown): unknown {
     const now = nowNs(this.#clock);
-    this.#settle();
+    let outcome: Outcome;
     try {
-      this.outcome = this.#options.judgeError(error);
+      outcome = this.#options.judgeError(error);
     } catch (judgement) {
       this.#book.release(this.#pass);
-      return this.#reject(judgement);
+      return judgement;
     }
+    this.outcome = outcome;
     // An error that proves that the peer answered is an answer.
-    const { kind } = this.outcome;
-    this.#book.settle(this.#pass, this.outcome, kind === "works" || kind === "overload" ? now - this.#pass.startedAt : undefined, now);
-    this.#reject(error);
-  };
+    const isAnswer = outcome.kind === "works" || outcome.kind === "overload";
+    this.#book.settle(this.#pass, outcome, isAnswer ? now - this.#pass.startedAt : undefined, now);
+    return error;
+  }
 
-  readonly #timedOut = (): void => {
+  #timedOut(): void {
     if (this.#isSettled) return;
     const { dueAt, deadline, isFault } = this.#terms;
     const now = nowNs(this.#clock);
@@ -134,10 +166,10 @@ export class Attempt<T> {
     const error = new DeadlineExceededError(this.#pass.record.key, deadline, toMs(now - this.#pass.startedAt));
     this.#reject(error);
     this.#controller.abort(error);
-  };
+  }
 
   #arm(delayMs: number): void {
-    this.#timer = this.#clock.setTimer(this.#timedOut, delayMs);
+    this.#timer = this.#clock.setTimer(() => this.#timedOut(), delayMs);
   }
 
   #settle(): void {

@@ -433,3 +433,27 @@ test("idle peers have no timer", async () => {
   for (let peer = 0; peer < 100; peer++) await peers.run(`p${peer}`, () => 1);
   assert.equal(clock.timers, 0);
 });
+
+test("run: a judge that throws ends the call with that, and counts nothing", async () => {
+  const { peers } = open();
+  const mine = new Error("mine");
+  const judge = (): never => {
+    throw mine;
+  };
+  for (const deadline of ["learned", "none"] as const) {
+    assert.equal(await errorOf(peers.run(KEY, () => 1, { judgeValue: judge, deadline, attempts: 3 })), mine);
+    assert.equal(await errorOf(peers.run(KEY, refused, { judgeError: judge, deadline, attempts: 3 })), mine);
+  }
+  const { inFlight, failuresInARow } = peers.explain(KEY);
+  assert.deepEqual({ inFlight, failuresInARow }, { inFlight: 0, failuresInARow: 0 });
+});
+
+test("run: without a deadline the outcome counts all the same", async () => {
+  const { peers, clock } = open();
+  const call = peers.run(KEY, () => clock.sleep(30), { deadline: "none" });
+  await clock.advance(30);
+  await call;
+  assert.ok(Math.abs((peers.explain(KEY).srttMs ?? 0) - 30) < 0.01);
+  for (let failure = 0; failure < 5; failure++) await errorOf(peers.run(KEY, refused, { deadline: "none" }));
+  assert.equal(peers.explain(KEY).isDown, true);
+});

@@ -79,10 +79,14 @@ export class Peers extends EventTarget implements AsyncDisposable {
    * where the peer is not to be asked or does not answer in time, with what `work` threw, or with the reason of the
    * caller's signal; with OPTION_INVALID for options that are none.
    */
-  async run<T>(key: string, work: Work<T>, options?: RunOptions<T>): Promise<T> {
-    const checked = runOptions(options);
-    this.#enter(key);
-    return runCall(this.#host, key, work, checked);
+  run<T>(key: string, work: Work<T>, options?: RunOptions<T>): Promise<T> {
+    try {
+      const checked = runOptions(options);
+      this.#enter(key);
+      return runCall(this.#host, key, work, checked);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
