@@ -19,5 +19,6 @@ export type { Permit } from "./permit.ts";
 export { RUN_DEFAULTS } from "./run-options.ts";
 export type { CallLimits, RunOptions, Work } from "./run-options.ts";
 export type { StateStore, StoredRow } from "./state/state-store.ts";
+export type { UndiciHandler, UndiciInterceptor, UndiciOptions, UndiciRequest } from "./undici.ts";
 export { PeerTransition } from "./transition.ts";
 export { RuntimeError } from "@holdfast/core/peer";

@@ -16,6 +16,8 @@ import { runOptions } from "./run-options.ts";
 import type { RunOptions, Work } from "./run-options.ts";
 import { StateKeeper } from "./state/state-keeper.ts";
 import { openState } from "./state/open-state.ts";
+import { interceptorThrough } from "./undici.ts";
+import type { UndiciInterceptor, UndiciOptions } from "./undici.ts";
 import { PeerTransition } from "./transition.ts";
 
 /** One message on it for each attempt that is over: `AttemptReport`. */
@@ -92,6 +94,11 @@ export class Peers extends EventTarget implements AsyncDisposable {
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
     return fetchThrough(this.#host, (key) => this.#enter(key), options);
+  }
+
+  /** An interceptor for `dispatcher.compose` of undici. Throws OPTION_INVALID. */
+  undici(options: UndiciOptions = {}): UndiciInterceptor {
+    return interceptorThrough(this.#host, (key) => this.#enter(key), options);
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */

@@ -2,6 +2,14 @@ import { parseRetryAfter } from "@holdfast/core/peer";
 import { toMs } from "./clock.ts";
 import type { Outcome } from "./outcome.ts";
 
+/** An answer as far as it is judged. */
+export interface JudgedResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+}
+
+type Headers = JudgedResponse["headers"];
+
 /** Statuses after which the same request may fare better with the same peer; 5xx besides. Source: RFC 9110 §15.5.9, RFC 8470 §5.2. */
 const TRANSIENT = new Set([408, 425]);
 /** What no further attempt changes. Source: RFC 9110 §15.6.2 and §15.6.6. */
@@ -11,7 +19,7 @@ const INSTANT_S = 1_000_000_000;
 const DIGITS_MAX = 16;
 
 /** What an answer says about the peer. `wallMs`: our wall clock, against which dates are held. */
-export function judgeResponse({ status, headers }: Response, wallMs: number): Outcome {
+export function judgeResponse({ status, headers }: JudgedResponse, wallMs: number): Outcome {
   if (status === 429 || status === 503) {
     return { kind: "overload", status, retryAfterMs: retryAfter(headers, wallMs) ?? quotaResetMs(headers, wallMs) };
   }
