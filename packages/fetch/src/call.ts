@@ -2,7 +2,7 @@ import { Attempt } from "./attempt.ts";
 import type { AttemptTerms, AttemptWork } from "./attempt.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import { BudgetExhaustedError, DeadlineExceededError, PeerError, PeerBlockedError } from "./errors.ts";
+import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass, PeerBook } from "./peer-book.ts";
@@ -80,9 +80,9 @@ export async function runCall<T>(host: CallHost, key: string, work: AttemptWork<
 }
 
 /** Waits out a hold, if that is what the caller wants and there is time. Policy and probes are not waited for. */
-async function mayWait<T>(refusal: PeerError, { clock }: CallHost, { whenHeld, backoffBaseMs, backoffMaxMs, signal }: CheckedRunOptions<T>, endsAt: number): Promise<boolean> {
+async function mayWait<T>(refusal: PeerError, { book, clock }: CallHost, { whenHeld, backoffBaseMs, backoffMaxMs, signal }: CheckedRunOptions<T>, endsAt: number): Promise<boolean> {
   const { retryAfterMs } = refusal;
-  if (whenHeld === "refuse" || retryAfterMs === undefined || refusal instanceof PeerBlockedError) return false;
+  if (whenHeld === "refuse" || retryAfterMs === undefined || book.backoff.shouldRetry(refusal.peer, nowNs(clock))) return false;
   // Upwards only, so that those who wait for one instant do not arrive in it.
   const delayMs = retryAfterMs + clock.random() * Math.min(backoffBaseMs, retryAfterMs);
   if (delayMs > backoffMaxMs || nowNs(clock) + toNs(delayMs) >= endsAt) return false;

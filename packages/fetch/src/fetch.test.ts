@@ -59,6 +59,13 @@ test("fetch: an answer as ever, of the same class, with its URL", async (t) => {
   assert.deepEqual(await answer.json(), { a: 1 });
   assert.equal(answer.bodyUsed, true);
   await assert.rejects(answer.text(), TypeError);
+  const twice = await fetch(`${origin}/v1/items/9`);
+  void twice.body;
+  const copy = twice.clone();
+  assert.deepEqual([await twice.text(), await copy.text()], ['{"a":1}', '{"a":1}']);
+  assert.equal(await (await fetch("data:,a")).text(), "a");
+  assert.deepEqual(peers.keys(), [origin]);
+  state.requests.pop();
   assert.equal(await (await fetch(new Request(`${origin}/v1/items/8`, { method: "POST", body: "b" }))).clone().text(), '{"a":1}');
   assert.equal(state.requests[1]?.body, "b");
   const explained = peers.explain(origin);

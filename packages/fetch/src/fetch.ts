@@ -65,6 +65,8 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   return async function fetch(input: Input, init?: Init): Promise<Response> {
     const request = typeof input === "object" && "url" in input ? input : undefined;
     const url = new URL(request === undefined ? String(input) : request.url, (globalThis as { location?: { href?: string } }).location?.href);
+    // What is no call to anybody (data:, blob:) has no peer.
+    if (url.protocol !== "http:" && url.protocol !== "https:") return (send ?? globalThis.fetch)(input, init);
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
     const key = peer === undefined ? url.origin : peer(url);
     enter(key);

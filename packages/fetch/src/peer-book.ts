@@ -73,7 +73,7 @@ const NOTHING = { consecutiveFailures: 0, lastEvent: 0, down: false } as const s
  *   K1. A single failure holds nobody back: a cooldown begins when the peer goes down, or fails while it is half open.
  *   K2. What was sent before a cooldown began lengthens it by nothing.
  *   K3. Every pass gives back what it holds, once: its place among the probes and its count of what is in flight.
- *   K4. At most `peersMax` peers are held, and `sitesMax` + 1 sites of each.
+ *   K4. At most `peersMax` peers without attempts under way are held, and `sitesMax` + 1 sites of each.
  *   K5. What a caller ended, and what our own machine refused, changes neither health nor cooldown.
  */
 export class PeerBook {
@@ -117,6 +117,8 @@ export class PeerBook {
     if (record === undefined) {
       if (this.records.size >= this.#options.peersMax) this.#makeRoom();
       record = new PeerRecord(key, this.#budget);
+      // The tables may remember a peer whose record went.
+      this.reconsider(record);
       this.records.set(key, record);
     }
     record.usedAt = now;

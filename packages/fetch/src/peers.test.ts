@@ -457,3 +457,23 @@ test("run: without a deadline the outcome counts all the same", async () => {
   for (let failure = 0; failure < 5; failure++) await errorOf(peers.run(KEY, refused, { deadline: "none" }));
   assert.equal(peers.explain(KEY).isDown, true);
 });
+
+test("run: whoever waits out a cooldown waits for no probe", async () => {
+  const world = open();
+  const { peers, clock } = world;
+  await takeDown(world);
+  const probe = peers.run(KEY, () => clock.sleep(10), { whenHeld: "wait" });
+  await clock.advance(200);
+  await probe;
+  await takeDown(world);
+  await clock.advance(100);
+  void peers.run(KEY, () => clock.sleep(10));
+  assert.ok(await errorOf(peers.run(KEY, () => 1, { whenHeld: "wait" })) instanceof CoolingDownError);
+});
+
+test("bounds: a peer whose record went is in cooldown all the same", async () => {
+  const { peers } = open({ peersMax: 2, cooldownBaseMs: 60_000 });
+  for (const key of ["a", "b", "c"]) for (let failure = 0; failure < 5; failure++) await errorOf(peers.run(key, refused));
+  assert.equal(peers.keys().length, 2);
+  assert.ok(await errorOf(peers.run("c", () => 1)) instanceof CoolingDownError);
+});

@@ -52,9 +52,11 @@ function makePrototype(base: Response): object {
       return (this[STREAM] ??= watchedStream(body, this[WATCH]));
     },
   });
-  // Both halves of a tee are read by others' rules: what comes of them stays unwatched.
+  // The copy stays unwatched. Our own half is another stream from now on.
   Object.defineProperty(over, "clone", { configurable: true, writable: true, value(this: Watched) {
-    return base.clone.call(this);
+    const copy = base.clone.call(this);
+    delete this[STREAM];
+    return copy;
   } });
   return over;
 }
@@ -86,6 +88,7 @@ function watchedStream(body: ReadableStream<Uint8Array>, watch: BodyWatch): Read
   let source: ReadableStreamDefaultReader<Uint8Array> | undefined;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
+      // Outside of what is judged: a body that somebody else holds is no fault of the peer.
       source ??= body.getReader();
       const { idle } = watch;
       const timer = idle && watch.setTimer(() => watch.abort(idle.error()), idle.ms);

@@ -37,14 +37,23 @@ export class JsonFile implements StateStore {
 
   write(rows: readonly StoredRow[]): void {
     for (const { key, text } of rows) this.#rows.set(key, text);
+    this.#save();
+  }
+
+  remove(keys: readonly string[]): void {
+    for (const key of keys) this.#rows.delete(key);
+    this.#save();
+  }
+
+  close(): void {}
+
+  #save(): void {
     const text = JSON.stringify({ holdfast: "peers", version: VERSION, peers: Object.fromEntries([...this.#rows].map(([key, row]) => [key, JSON.parse(row) as unknown])) });
     const temporary = `${this.#path}.${globalThis.process.pid}.tmp`;
     this.#fs.writeFileSync(temporary, text, { mode: 0o600 });
     this.#fs.renameSync(temporary, this.#path);
     this.#seen = this.#stamp();
   }
-
-  close(): void {}
 
   #stamp(): string {
     const stat = this.#fs.statSync(this.#path, { throwIfNoEntry: false, bigint: true });

@@ -61,6 +61,13 @@ export class SqliteFile implements StateStore {
     }
   }
 
+  remove(keys: readonly string[]): void {
+    const remove = this.#database.prepare("DELETE FROM peers WHERE key = ?");
+    this.#database.exec("BEGIN IMMEDIATE");
+    for (const key of keys) remove.run(key);
+    this.#database.exec("COMMIT");
+  }
+
   close(): void {
     this.#database.close();
   }

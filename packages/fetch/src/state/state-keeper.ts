@@ -1,4 +1,4 @@
-import { nowNs, NS_PER_MS } from "../clock.ts";
+import { MEMORY_MS, nowNs, NS_PER_MS } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
 import type { PeerRecord } from "../peer-record.ts";
@@ -32,6 +32,8 @@ export class StateKeeper {
   #readAt: number;
   #hasWarned = false;
   #hasPriors = false;
+  /** Until what is too old or too many has been taken out of the store: when each row was written, in ms. */
+  #ages: Map<string, number> | undefined = new Map();
 
   constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
@@ -42,6 +44,7 @@ export class StateKeeper {
     book.onChange = (record, kind) => this.#note(record, kind);
     const newestMs = this.#read();
     this.#hasPriors = true;
+    this.#prune();
     if (newestMs > 0) book.tracker.discount(Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
   }
 
@@ -113,6 +116,8 @@ export class StateKeeper {
             continue;
           }
           const row = parseRow(stored);
+          this.#ages?.set(stored.key, row.writtenMs);
+          if (this.#clock.wallMs() - row.writtenMs > MEMORY_MS) continue;
           mergeRow(this.#book, stored.key, row, scale, now, this.#options);
           newestMs = Math.max(newestMs, row.writtenMs);
         } catch (error) {
@@ -122,6 +127,15 @@ export class StateKeeper {
       }
     });
     return newestMs;
+  }
+
+  /** Once a start: rows of 30 days ago, and the oldest of more than `peersMax`. */
+  #prune(): void {
+    const ages = [...(this.#ages ?? [])].sort(([, a], [, b]) => b - a);
+    this.#ages = undefined;
+    const oldest = this.#clock.wallMs() - MEMORY_MS;
+    const gone = ages.filter(([, writtenMs], at) => at >= this.#options.peersMax || writtenMs < oldest).map(([key]) => key);
+    if (gone.length > 0) this.#guarded(() => this.#store.remove?.(gone));
   }
 
   #guarded(act: () => void): boolean {

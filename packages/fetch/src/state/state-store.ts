@@ -10,5 +10,7 @@ export interface StateStore {
   read(): readonly StoredRow[];
   /** Puts these rows in place of those of the same keys. */
   write(rows: readonly StoredRow[]): void;
+  /** Forgets these rows. */
+  remove?(keys: readonly string[]): void;
   close(): void;
 }

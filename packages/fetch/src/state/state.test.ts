@@ -140,6 +140,25 @@ for (const extension of ["db", "json"]) {
     again.close();
   });
 
+  test(`state (${extension}): what is 30 days old goes, and the oldest of too many`, async () => {
+    const state = fresh(extension);
+    const clock = new VirtualClock();
+    const first = open(clock, state);
+    await first.run("old", () => 1);
+    first.close();
+    await clock.advance(31 * 24 * 3600 * 1000);
+    for (const key of ["a", "b", "c"]) {
+      const peers = open(clock, state);
+      await peers.run(key, () => 1);
+      peers.close();
+      await clock.advance(10);
+    }
+    open(clock, state, { peersMax: 2 }).close();
+    const last = open(clock, state);
+    assert.deepEqual(last.keys().sort(), ["b", "c"]);
+    last.close();
+  });
+
   test(`state (${extension}): one damaged row is one peer forgotten`, async () => {
     const state = fresh(extension);
     const clock = new VirtualClock();
