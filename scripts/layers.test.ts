@@ -15,7 +15,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   "packages/lab": ["@holdfast/core"],
   "packages/fetch": ["@holdfast/core/peer"],
   "packages/broker": ["@holdfast/core", "@holdfast/host"],
-  "packages/cli": ["@holdfast/core", "@holdfast/host", "@holdfast/broker"],
+  "packages/cli": ["@holdfast/core", "@holdfast/fetch", "@holdfast/host", "@holdfast/broker"],
   examples: ["holdfast"],
 };
 /** What core may import from outside; its peer components nothing at all. */
