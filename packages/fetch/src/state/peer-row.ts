@@ -147,11 +147,18 @@ export interface MergeLimits {
 
 /**
  * Takes in what another process, or an earlier one, knows of a peer: health by the newest evidence, the longer cooldown
- * unless newer evidence ended it, the longer advice, and of each site whoever heard of it last.
+ * unless newer evidence ended it, the longer advice, and of each site whoever heard of it last. Throws SNAPSHOT_INVALID.
  */
 export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeScale, now: number, limits: MergeLimits): void {
   const record = book.record(key, now);
+  // First, since damage may show here, and then nothing of the peer's health is believed either.
+  for (const { name, updatedMs, data } of row.sites) {
+    const site = record.site(name, limits.sitesMax);
+    const lastUpdatedAt = scale.past(updatedMs);
+    if ((book.tracker.captureSite(site.id)?.lastUpdatedAt ?? -1) < lastUpdatedAt) book.tracker.restoreSite(site.id, { ...data, lastUpdatedAt });
+  }
   const evidenceAt = scale.past(row.evidenceMs);
+  const wasDown = book.governor.isDown(key);
   const { coolUntil, advisedUntil } = {
     coolUntil: row.coolUntilMs === 0 ? 0 : scale.coming(row.coolUntilMs, limits.cooldownMaxMs),
     advisedUntil: row.advisedUntilMs === 0 ? 0 : scale.coming(row.advisedUntilMs, limits.adviceTotalMaxMs),
@@ -181,11 +188,7 @@ export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeS
   // It failed, and has not shown since that it works: it is tried, and not stormed.
   if (merged.attempts > 0 && known.attempts === 0) book.probes.recordFailure(key);
   mergeBlock(book, key, row, scale, now);
-  for (const { name, updatedMs, data } of row.sites) {
-    const site = record.site(name, limits.sitesMax);
-    const lastUpdatedAt = scale.past(updatedMs);
-    if ((book.tracker.captureSite(site.id)?.lastUpdatedAt ?? -1) < lastUpdatedAt) book.tracker.restoreSite(site.id, { ...data, lastUpdatedAt });
-  }
+  if (book.governor.isDown(key) !== wasDown) book.onTransition(key, wasDown ? "up" : "down", Math.max(0, merged.nextRetry - now) / NS_PER_MS, "heard from another process");
   book.reconsider(record);
 }
 

@@ -102,12 +102,15 @@ for (const extension of ["db", "json"]) {
     const clock = new VirtualClock();
     const one = open(clock, state);
     const other = open(clock, state);
+    const heard: string[] = [];
+    for (const kind of ["down", "up"] as const) other.addEventListener(kind, ({ reason }) => heard.push(`${kind}: ${reason}`));
     await other.run(KEY, () => 1);
     await clock.advance(1);
     await failTimes(one, 5);
     one.block("https://bad.example");
     await clock.advance(2002);
     assert.equal(other.explain(KEY).isDown, true);
+    assert.deepEqual(heard, ["down: heard from another process"]);
     assert.equal(other.explain("https://bad.example").state, "blocked");
     assert.equal(one.explain("https://bad.example").state, "blocked");
     await clock.advance(1000);
@@ -250,7 +253,7 @@ test("state: rows that mean harm are refused one by one", async () => {
   const clock = new VirtualClock();
   const store = new CountingStore();
   const peers = open(clock, store);
-  await peers.run(KEY, () => 1);
+  await peers.run(KEY, fail).catch(() => {});
   peers.close();
   const good = JSON.parse(store.writes.at(-1)?.find(({ key }) => key === KEY)?.text ?? "") as Record<string, unknown>;
   const wrong = [
@@ -261,6 +264,7 @@ test("state: rows that mean harm are refused one by one", async () => {
     const rows = [{ key: KEY, text: JSON.stringify({ ...good, ...part }) }, { key: "good", text: JSON.stringify(good) }];
     const reader = open(clock, { read: () => rows.splice(0), write() {}, close() {} });
     assert.ok(reader.keys().includes("good"), `row ${at}`);
+    assert.equal(reader.explain(KEY).failuresInARow, 0, `row ${at}`);
     assert.equal(await reader.run(KEY, () => 1), 1);
     reader.close();
   }
