@@ -13,8 +13,9 @@ const PACKAGES: Record<string, readonly string[]> = {
   "packages/host": ["@holdfast/core"],
   "packages/sim": ["@holdfast/core"],
   "packages/lab": ["@holdfast/core"],
+  "packages/fetch": ["@holdfast/core/peer"],
   "packages/broker": ["@holdfast/core", "@holdfast/host"],
-  "packages/cli": ["@holdfast/core", "@holdfast/host", "@holdfast/broker"],
+  "packages/cli": ["@holdfast/core", "@holdfast/fetch", "@holdfast/host", "@holdfast/broker"],
   examples: ["holdfast"],
 };
 /** What core may import from outside; its peer components nothing at all. */

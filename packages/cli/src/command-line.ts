@@ -85,7 +85,8 @@ function addNodeCommands(program: Command): void {
 
 function addPeersCommand(program: Command): void {
   const who = "a peer's name or id, a range of addresses (10.0.0.0/8, 2001:db8::/32) or a protocol (/ws)";
-  program.command("peers").argument("<node>").description("Show what a node thinks of its peers, and say whom it may talk to.")
+  program.command("peers").argument("[node]").description("Show what a node thinks of its peers, and say whom it may talk to; or what a state file of @holdfast/fetch knows.")
+    .addOption(new Option("--state <file>", "list the peers of such a file, in place of a node's"))
     .addOption(new Option("--explain <peer>", "all about one peer: why it is not talked to, and what comes next; a name, an id, or how one begins"))
     .addOption(new Option("--policy", "show who is kept out or let in, by whom and why"))
     .addOption(new Option("--block <who>", `end everything with it and keep it out: ${who}`))
@@ -95,7 +96,7 @@ function addPeersCommand(program: Command): void {
     .addOption(new Option("--for <time>", "how long a block or an allowance holds: 30s, 10m, 2h, 1d (default: for good)").argParser(durationMs))
     .addOption(new Option("--reason <text>", "why, for those who ask later"))
     .addOption(dataOption()).addOption(jsonOption())
-    .action(async (node: string, options) => (await import("./commands/peers.ts")).peers(node, options));
+    .action(async (node: string | undefined, options) => (await import("./commands/peers.ts")).peers(node, options));
 }
 
 function dataOption(description = "the fleet's directory (default: the only one in .holdfast)"): Option {

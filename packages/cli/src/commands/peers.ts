@@ -4,10 +4,13 @@ import { explainedPeerText, policyText } from "./explained-peer-text.ts";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { msText, phiText } from "../job/progress.ts";
 import { tableText } from "./table.ts";
+import type { PeerExplained } from "@holdfast/fetch";
 import type { ControlClient, PeerReport } from "@holdfast/host";
 
 export interface PeersOptions {
   readonly data?: string;
+  /** A state file of `@holdfast/fetch`, in place of a node. */
+  readonly state?: string;
   readonly json?: boolean;
   readonly explain?: string;
   readonly policy?: boolean;
@@ -25,8 +28,10 @@ const CHANGES = ["block", "unblock", "allowOnly", "allowAll"] as const;
 const SHOWS = ["explain", "policy"] as const;
 
 /** Shows a node's peers, or one, or its policy; or changes the policy and shows what it is then. */
-export async function peers(node: string, options: PeersOptions): Promise<void> {
+export async function peers(node: string | undefined, options: PeersOptions): Promise<void> {
   checkOptions(options);
+  if (options.state !== undefined) return showState(options.state, node, options);
+  if (node === undefined) throw new RuntimeError("OPTION_INVALID", { option: "node", reason: "name a node, or give --state" });
   const isChange = CHANGES.some((change) => options[change] !== undefined);
   const target = { node, ...(options.data === undefined ? {} : { data: options.data }) };
   const text = await ask(target, async (client) => {
@@ -43,6 +48,22 @@ export async function peers(node: string, options: PeersOptions): Promise<void> 
     return options.json === true ? jsonText(reports) : peersTables(reports);
   });
   console.log(text);
+}
+
+async function showState(file: string, node: string | undefined, options: PeersOptions): Promise<void> {
+  const other = node !== undefined ? "node" : Object.keys(options).find((option) => option !== "state" && option !== "json");
+  if (other !== undefined) throw new RuntimeError("OPTION_INVALID", { option: other, reason: "it does not go with --state" });
+  const { inspectState } = await import("@holdfast/fetch/inspect");
+  const known = inspectState(file);
+  console.log(options.json === true ? jsonText(known) : stateTables(known));
+}
+
+export function stateTables(known: readonly PeerExplained[]): string {
+  const table = tableText(["peer", "state", "why", "failures in a row", "retry after"], known.map((peer) =>
+    [peer.peer, peer.state, peer.why, peer.failuresInARow, msText(peer.retryAfterMs)]));
+  const sites = known.flatMap(({ peer, sites: learned }) => learned.filter(({ samples }) => samples > 0).map(({ site, srttMs, deadlineMs, samples, tier }) =>
+    [peer, site, msText(srttMs), msText(deadlineMs), samples, tier]));
+  return `${table}\n${tableText(["peer", "site", "round trip", "learned deadline", "samples", "known from"], sites)}`;
 }
 
 function checkOptions(options: PeersOptions): void {

@@ -1,0 +1,139 @@
+import { runCall } from "./call.ts";
+import type { CallHost } from "./call.ts";
+import { nowNs, toNs } from "./clock.ts";
+import { FollowedBody } from "./followed-body.ts";
+import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
+import type { Rules } from "./option-check.ts";
+import { kindOfError } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
+import type { PeerRecord } from "./peer-record.ts";
+import { judgeResponse } from "./response-advice.ts";
+import { parseRoute, routeOf } from "./route.ts";
+import { LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
+import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
+import { watchBody } from "./tracked-response.ts";
+
+export type Fetch = typeof globalThis.fetch;
+type Input = Parameters<Fetch>[0];
+type Init = NonNullable<Parameters<Fetch>[1]>;
+
+export interface FetchOptions extends CallLimits {
+  /**
+   * Which requests may be sent more than once: those of safe methods (GET, HEAD, OPTIONS, TRACE), of idempotent ones (PUT and DELETE,
+   * too), or none. One with an `Idempotency-Key` header may be, too, unless `never`. Default `safe-methods`.
+   */
+  readonly retry?: "safe-methods" | "idempotent-methods" | "never";
+  /** The fetch that sends. Default: the global one at the time of the call. */
+  readonly fetch?: Fetch;
+  /** Who is asked. Default: the URL's origin. */
+  readonly peer?: (url: URL) => string;
+  /** Templates of paths, such as `/v1/items/:id`. Paths that fit none are guessed at. */
+  readonly routes?: readonly string[];
+  /** The longest silence within a body that is being read, in ms. Default: that of the fetch that sends. */
+  readonly bodyIdleMs?: number;
+  /** A request header that tells the peer, in ms, how long this attempt will wait. Default: none. */
+  readonly deadlineHeader?: string;
+}
+
+type CheckedFetchOptions = Required<Pick<FetchOptions, "retry" | "routes" | "attempts">> & FetchOptions;
+
+const DEFAULTS: CheckedFetchOptions = Object.freeze({ retry: "safe-methods", routes: Object.freeze([]), attempts: 3 });
+
+const RULES: Rules<Required<FetchOptions>> = {
+  ...LIMIT_RULES, retry: oneOf("safe-methods", "idempotent-methods", "never"), fetch: aFunction, peer: aFunction, routes: texts,
+  bodyIdleMs: aDuration, deadlineHeader: aText,
+};
+
+/** Source: RFC 9110 §9.2.1 and §9.2.2. */
+const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
+const IDEMPOTENCY_KEY = "idempotency-key";
+
+/** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
+export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
+  checkOptions("fetch", given as Required<FetchOptions>, RULES);
+  const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
+  const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
+  const templates = routes.map(parseRoute);
+  const { clock } = host;
+  const shared: CheckedRunOptions<Response> = {
+    ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
+    judgeError: judgeFetchError,
+    discard: (response) => void response.body?.cancel().catch(() => {}),
+  };
+
+  return async function fetch(input: Input, init?: Init): Promise<Response> {
+    const request = typeof input === "object" && "url" in input ? input : undefined;
+    const url = new URL(request === undefined ? String(input) : request.url, (globalThis as { location?: { href?: string } }).location?.href);
+    // What is no call to anybody (data:, blob:) has no peer.
+    if (url.protocol !== "http:" && url.protocol !== "https:") return (send ?? globalThis.fetch)(input, init);
+    const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
+    const key = peer === undefined ? url.origin : peer(url);
+    enter(key);
+    const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
+    const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
+    const { totalMs } = shared;
+    const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
+    let record: PeerRecord | undefined;
+    let epoch = 0;
+    let abort: (reason: unknown) => void = () => {};
+    const call: CheckedRunOptions<Response> = {
+      ...shared,
+      site: `${method} ${routeOf(url.pathname, templates)}`,
+      attempts: isRepeatable ? shared.attempts : 1,
+      judgeValue(answer) {
+        const outcome = judgeResponse(answer, clock.wallMs());
+        return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
+      },
+      ...(signal ? { signal } : {}),
+    };
+    const response = await runCall(host, key, (attemptSignal, _attempt, end) => {
+      abort = end;
+      record = host.book.records.get(key);
+      epoch = record?.epoch ?? 0;
+      const sent: Init = { ...init, signal: attemptSignal };
+      if (deadlineHeader !== undefined) sent.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
+      return (send ?? globalThis.fetch)(input, sent);
+    }, call);
+    if (record !== undefined && response.body !== null) {
+      watchBody(response, new FollowedBody(host, record, response, { epoch, abort, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs }));
+    }
+    return response;
+  };
+}
+
+function judgeFetchError(error: unknown): Outcome {
+  const kind = kindOfError(error);
+  // A request that cannot be made (a bad header, a URL of no known scheme) is no fault of the peer, and no use to repeat.
+  return kind === "failed" && (error as { cause?: unknown } | undefined)?.cause === undefined ? { kind: "local", retry: false } : { kind };
+}
+
+function mayBeRepeated(method: string, retry: FetchOptions["retry"]): boolean {
+  return (retry === "idempotent-methods" ? IDEMPOTENT : SAFE).has(method);
+}
+
+function hasIdempotencyKey(request: Request | undefined, init: Init | undefined): boolean {
+  if (init?.headers !== undefined) return new Headers(init.headers).has(IDEMPOTENCY_KEY);
+  return request?.headers.has(IDEMPOTENCY_KEY) === true;
+}
+
+/** What flows is gone when it was read. */
+function canBeSentAgain(request: Request | undefined, init: Init | undefined): boolean {
+  const body: unknown = init?.body;
+  if (body === undefined || body === null) return request === undefined || request.body === null;
+  if (typeof body === "string" || body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return true;
+  return body instanceof URLSearchParams || body instanceof FormData || body instanceof Blob;
+}
+
+function withDeadline(request: Request | undefined, init: Init | undefined, name: string, deadlineMs: number): Headers {
+  const headers = new Headers(init?.headers ?? request?.headers);
+  headers.set(name, String(Math.ceil(deadlineMs)));
+  return headers;
+}
+
+/** What this attempt has, in ms; the whole may end it before. */
+function deadlineOf({ book, clock }: CallHost, key: string, { site, deadline, attemptMs = Infinity, totalMs = Infinity }: CheckedRunOptions<Response>): number {
+  const now = nowNs(clock);
+  const learnedMs = deadline === "none" ? Infinity : book.siteDeadlineMs(key, site, now);
+  return Math.min(learnedMs, attemptMs, totalMs, Number.MAX_SAFE_INTEGER);
+}

@@ -1,0 +1,102 @@
+import type { CallHost } from "./call.ts";
+import { nowNs, toMs } from "./clock.ts";
+import { DeadlineExceededError } from "./errors.ts";
+import type { PeerRecord } from "./peer-record.ts";
+import type { BodyWatch } from "./tracked-response.ts";
+
+export interface FollowedTerms {
+  /** When the peer was asked: what had been asked before it was given up says nothing new. */
+  readonly epoch: number;
+  /** Ends the request. Holds on to nothing else. */
+  readonly abort: (reason: unknown) => void;
+  readonly signal: AbortSignal | null | undefined;
+  /** When all of it ends, in ns, and how long that was, in ms; Infinity = never. */
+  readonly endsAt: number;
+  readonly totalMs: number;
+  readonly idleMs: number | undefined;
+}
+
+/** Hands the caller's abort on. Apart from the answer, which nothing that the signal holds may hold. */
+class AbortRelay {
+  readonly #signal: AbortSignal;
+  readonly #abort: (reason: unknown) => void;
+
+  constructor(signal: AbortSignal, abort: (reason: unknown) => void) {
+    this.#signal = signal;
+    this.#abort = abort;
+    signal.addEventListener("abort", this, { once: true });
+  }
+
+  handleEvent(): void {
+    this.#abort(this.#signal.reason);
+  }
+
+  end(): void {
+    this.#signal.removeEventListener("abort", this);
+  }
+}
+
+/** An answer that nobody reads to its end is forgotten some day, and the listener on the caller's signal with it. */
+const unread = new FinalizationRegistry<AbortRelay>((relay) => relay.end());
+
+/** What follows the headers of an answer: the rest of its peer's work, under the caller's signal and the call's whole time. */
+export class FollowedBody implements BodyWatch {
+  readonly #host: CallHost;
+  readonly #record: PeerRecord;
+  readonly #epoch: number;
+  readonly #signal: AbortSignal | null | undefined;
+  readonly #relay: AbortRelay | undefined;
+  readonly #timer: unknown;
+  readonly abort: (reason: unknown) => void;
+  readonly idle: BodyWatch["idle"];
+
+  constructor(host: CallHost, record: PeerRecord, answer: Response, { epoch, abort, signal, endsAt, totalMs, idleMs }: FollowedTerms) {
+    this.#host = host;
+    this.#record = record;
+    this.#epoch = epoch;
+    this.#signal = signal;
+    this.abort = abort;
+    const { clock } = host;
+    const { key } = record;
+    this.idle = idleMs === undefined ? undefined : { ms: idleMs, error: () => new DeadlineExceededError(key, "body-idle", idleMs) };
+    if (signal) {
+      this.#relay = new AbortRelay(signal, abort);
+      unread.register(answer, this.#relay, this.#relay);
+    }
+    if (endsAt !== Infinity) this.#timer = totalTimer(host, key, abort, totalMs, toMs(Math.max(0, endsAt - nowNs(clock))));
+  }
+
+  onEnd(): void {
+    this.#end();
+    if (this.#record.bodiesBreak) this.#host.book.bodyEnded(this.#record, this.#epoch, nowNs(this.#host.clock));
+  }
+
+  onBroken(): void {
+    this.#end();
+    if (this.#signal?.aborted !== true) this.#host.book.bodyBroke(this.#record, this.#epoch, nowNs(this.#host.clock));
+  }
+
+  onCancel(): void {
+    this.#end();
+  }
+
+  setTimer(wake: () => void, delayMs: number): unknown {
+    return this.#host.clock.setTimer(wake, delayMs);
+  }
+
+  clearTimer(timer: unknown): void {
+    this.#host.clock.clearTimer(timer);
+  }
+
+  #end(): void {
+    if (this.#timer !== undefined) this.#host.clock.clearTimer(this.#timer);
+    if (this.#relay === undefined) return;
+    this.#relay.end();
+    unread.unregister(this.#relay);
+  }
+}
+
+/** Runs behind the program's back: a body that nobody reads keeps no process alive. Apart, so that it holds no answer. */
+function totalTimer({ clock }: CallHost, key: string, abort: (reason: unknown) => void, totalMs: number, leftMs: number): unknown {
+  return clock.setTimer(() => abort(new DeadlineExceededError(key, "total", totalMs)), leftMs, true);
+}

@@ -1,0 +1,65 @@
+import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, oneOf, withDefaults } from "./option-check.ts";
+import type { Rules } from "./option-check.ts";
+import { kindOfError } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** What is to be done. `signal` ends with the attempt's deadline or the caller's signal; `attempt` counts from 1. */
+export type Work<T> = (signal: AbortSignal, attempt: number) => T | PromiseLike<T>;
+
+export interface CallLimits {
+  /** Attempts in all, the first one included. Default 1 for `run`, 3 for `fetch` (of requests that may be repeated). */
+  readonly attempts?: number;
+  /** The longest that one attempt waits for its answer, in ms. Default: the learned deadline alone. */
+  readonly attemptMs?: number;
+  /** The longest that all of it takes, in ms: attempts, back-off, waiting; of a fetch the body, too. Default: no bound. */
+  readonly totalMs?: number;
+  /** Whether an attempt ends with the deadline that the peer's earlier answers taught. Default `learned`. */
+  readonly deadline?: "learned" | "none";
+  /** The mean of the first wait before another attempt is half of this, in ms; it doubles each time: full jitter. Default 100 ms. */
+  readonly backoffBaseMs?: number;
+  /** The longest wait before another attempt, in ms, advice included. What would be longer ends the call. Default 10 s. */
+  readonly backoffMaxMs?: number;
+  /** What a call does that meets a cooldown or advice: it is refused, or waits for up to `backoffMaxMs`. Default `refuse`. */
+  readonly whenHeld?: "refuse" | "wait";
+}
+
+export interface RunOptions<T = unknown> extends CallLimits {
+  /** The caller's own. Its reason is rethrown as it is, at once, and is nobody's fault. */
+  readonly signal?: AbortSignal;
+  /** What is asked of the peer: round trips are learned for each apart. */
+  readonly site?: string;
+  /** What an answer says about the peer. Default: that it works. */
+  readonly judgeValue?: (value: T) => Outcome;
+  /** What an error says about the peer. Default: by its `code`, or that of its cause. */
+  readonly judgeError?: (error: unknown) => Outcome;
+}
+
+export type CheckedLimits = Required<Omit<CallLimits, "attemptMs" | "totalMs">> & Pick<CallLimits, "attemptMs" | "totalMs">;
+export type CheckedRunOptions<T> = CheckedLimits & Required<Pick<RunOptions<T>, "site" | "judgeValue" | "judgeError">> & {
+  readonly signal?: AbortSignal;
+  /** Frees what an answer holds that another attempt replaces. */
+  readonly discard?: (value: T) => void;
+};
+
+const WORKS: Outcome = Object.freeze({ kind: "works" });
+
+export const LIMIT_RULES: Rules<Required<CallLimits>> = {
+  attempts: aCount(1, 1000), attemptMs: aDuration, totalMs: aDuration, deadline: oneOf("learned", "none"),
+  backoffBaseMs: aDuration, backoffMaxMs: aDuration, whenHeld: oneOf("refuse", "wait"),
+};
+
+const RULES: Rules<Required<RunOptions<never>>> = { ...LIMIT_RULES, signal: aSignal, site: aText, judgeValue: aFunction, judgeError: aFunction };
+
+/** What a run does where nothing else is said. */
+export const RUN_DEFAULTS: CheckedRunOptions<unknown> = Object.freeze({
+  attempts: 1, deadline: "learned", backoffBaseMs: 100, backoffMaxMs: 10_000, whenHeld: "refuse", site: "",
+  judgeValue: () => WORKS,
+  judgeError: (error) => ({ kind: kindOfError(error) }),
+});
+
+/** Throws OPTION_INVALID. */
+export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptions<T> {
+  if (given === undefined) return RUN_DEFAULTS as CheckedRunOptions<T>;
+  checkOptions("run", given as Required<RunOptions<never>>, RULES);
+  return withDefaults(RUN_DEFAULTS as CheckedRunOptions<T>, given as CheckedRunOptions<T>);
+}

@@ -1,0 +1,214 @@
+import { RuntimeError } from "@holdfast/core/peer";
+import type { BackoffState, PriorData, SiteData } from "@holdfast/core/peer";
+import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import type { PeerBook } from "../peer-book.ts";
+import type { PeerRecord } from "../peer-record.ts";
+import type { StoredRow } from "./state-store.ts";
+
+/** Raise it with every change of meaning. */
+export const ROW_VERSION = 1;
+const TEXT_MAX = 1 << 20;
+
+/** One peer as it is kept. Every time is wall time in ms, 0 = never: monotonic clocks mean nothing to another process. */
+export interface PeerRow {
+  readonly v: typeof ROW_VERSION;
+  readonly writtenMs: number;
+  /** Last evidence of up or down. */
+  readonly evidenceMs: number;
+  readonly failures: number;
+  readonly isDown: boolean;
+  /** Cooldown after failures: its step, its end, and since when. */
+  readonly step: number;
+  readonly coolUntilMs: number;
+  readonly failedMs: number;
+  readonly delayMs: number;
+  readonly advisedUntilMs: number;
+  readonly advisedSinceMs: number;
+  /** When somebody last blocked or unblocked it. */
+  readonly policyMs: number;
+  readonly block: { readonly untilMs: number | null; readonly reason: string } | null;
+  readonly sites: readonly { readonly name: string; readonly updatedMs: number; readonly data: SiteData<string> }[];
+}
+
+/** The key of the row that belongs to no peer: what round trips have in common. No peer has it. */
+export const PRIORS_KEY = "";
+
+interface PriorsRow {
+  readonly v: typeof ROW_VERSION;
+  readonly writtenMs: number;
+  readonly updatedMs: number;
+  readonly data: PriorData;
+}
+
+/** Between engine time in ns and wall time in ms, at one moment. */
+export class TimeScale {
+  readonly #nowNs: number;
+  readonly #wallMs: number;
+
+  constructor(clock: Clock) {
+    this.#nowNs = nowNs(clock);
+    this.#wallMs = clock.wallMs();
+  }
+
+  get wallMs(): number {
+    return this.#wallMs;
+  }
+
+  toWallMs(ns: number): number {
+    return ns === 0 ? 0 : Math.round(this.#wallMs + (ns - this.#nowNs) / NS_PER_MS);
+  }
+
+  /** A past instant: never later than now, nor so early that it had no place. */
+  past(wallMs: number): number {
+    if (wallMs === 0) return 0;
+    return Math.max(1, Math.floor(this.#nowNs - Math.min(Math.max(this.#wallMs - wallMs, 0), MEMORY_MS) * NS_PER_MS));
+  }
+
+  /** One that may be to come, but no further than so many ms. A clock that jumped ahead is not believed beyond. */
+  coming(wallMs: number, aheadMsMax: number): number {
+    if (wallMs <= this.#wallMs) return this.past(wallMs);
+    return this.#nowNs + Math.floor(Math.min(wallMs - this.#wallMs, aheadMsMax) * NS_PER_MS);
+  }
+}
+
+export function encodeRow(book: PeerBook, record: PeerRecord, scale: TimeScale): StoredRow {
+  const { key } = record;
+  const health = book.governor.peerHealth(key);
+  const backoff = book.backoff.state(key);
+  const blocked = book.governor.policy.explain(key, []).entries.find(({ kind, by }) => kind === "deny" && by !== "config");
+  const sites = [...record.sites.values()].flatMap(({ name, id }) => {
+    const data = book.tracker.captureSite(id);
+    return data === undefined ? [] : [{ name, updatedMs: scale.toWallMs(data.lastUpdatedAt), data: { ...data, lastUpdatedAt: 0 } }];
+  });
+  const row: PeerRow = {
+    v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), evidenceMs: scale.toWallMs(record.evidenceAt),
+    failures: health?.consecutiveFailures ?? 0, isDown: health?.down ?? false,
+    step: backoff?.attempts ?? 0, coolUntilMs: scale.toWallMs(backoff?.nextRetry ?? 0), failedMs: scale.toWallMs(backoff?.failedAt ?? 0),
+    delayMs: Math.round((backoff?.delayNs ?? 0) / NS_PER_MS),
+    advisedUntilMs: scale.toWallMs(backoff?.advisedUntil ?? 0), advisedSinceMs: scale.toWallMs(backoff?.advisedSince ?? 0),
+    policyMs: record.policyMs,
+    block: blocked === undefined ? null : { untilMs: blocked.until === "never" ? null : scale.toWallMs(blocked.until), reason: blocked.reason },
+    sites,
+  };
+  return { key, text: JSON.stringify(row) };
+}
+
+export function encodePriors(book: PeerBook, scale: TimeScale): StoredRow {
+  const priors = book.tracker.capturePriors();
+  const row: PriorsRow = { v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), updatedMs: scale.toWallMs(priors.updatedAt), data: { ...priors, updatedAt: 0, chains: [] } };
+  return { key: PRIORS_KEY, text: JSON.stringify(row) };
+}
+
+/** Takes the priors over. Throws SNAPSHOT_INVALID. */
+export function restorePriors(book: PeerBook, { text }: StoredRow, scale: TimeScale): void {
+  const refuse = (field: string, cause?: unknown): RuntimeError => new RuntimeError("SNAPSHOT_INVALID", { part: "priors", field }, { cause });
+  let row: PriorsRow;
+  try {
+    row = JSON.parse(text) as PriorsRow;
+  } catch (cause) {
+    throw refuse("text", cause);
+  }
+  if (typeof row !== "object" || row === null || row.v !== ROW_VERSION) throw refuse("v");
+  if (!isWhole(row.updatedMs)) throw refuse("updatedMs");
+  if (typeof row.data !== "object" || row.data === null) throw refuse("data");
+  book.tracker.restorePriors({ ...row.data, updatedAt: scale.past(row.updatedMs), chains: [] });
+}
+
+/** Reads one stored row. Throws SNAPSHOT_INVALID: what another version wrote, or damage, is refused and never guessed at. */
+export function parseRow({ key, text }: StoredRow): PeerRow {
+  const refuse = (field: string, cause?: unknown): RuntimeError => new RuntimeError("SNAPSHOT_INVALID", { part: `peer ${key}`, field }, { cause });
+  if (typeof key !== "string" || key === PRIORS_KEY || typeof text !== "string" || text.length > TEXT_MAX) throw refuse("text");
+  let row: PeerRow;
+  try {
+    row = JSON.parse(text) as PeerRow;
+  } catch (cause) {
+    throw refuse("text", cause);
+  }
+  if (typeof row !== "object" || row === null) throw refuse("text");
+  if (row.v !== ROW_VERSION) throw refuse("v");
+  const times = ["writtenMs", "evidenceMs", "coolUntilMs", "failedMs", "delayMs", "advisedUntilMs", "advisedSinceMs", "policyMs", "failures", "step"] as const;
+  for (const field of times) if (!isWhole(row[field])) throw refuse(field);
+  if (row.failures > 0xffffffff || row.step > 0xffffffff) throw refuse("failures");
+  if (typeof row.isDown !== "boolean") throw refuse("isDown");
+  if (row.block !== null && !(typeof row.block === "object" && typeof row.block.reason === "string" && (row.block.untilMs === null || isWhole(row.block.untilMs)))) throw refuse("block");
+  if (!Array.isArray(row.sites)) throw refuse("sites");
+  for (const site of row.sites) {
+    if (typeof site !== "object" || site === null || typeof site.name !== "string" || !isWhole(site.updatedMs)) throw refuse("sites");
+  }
+  return row;
+}
+
+export interface MergeLimits {
+  readonly cooldownMaxMs: number;
+  readonly adviceTotalMaxMs: number;
+  readonly sitesMax: number;
+}
+
+/**
+ * Takes in what another process, or an earlier one, knows of a peer: health by the newest evidence, the longer cooldown
+ * unless newer evidence ended it, the longer advice, and of each site whoever heard of it last. Throws SNAPSHOT_INVALID.
+ */
+export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeScale, now: number, limits: MergeLimits): void {
+  const record = book.record(key, now);
+  // First, since damage may show here, and then nothing of the peer's health is believed either.
+  for (const { name, updatedMs, data } of row.sites) {
+    const site = record.site(name, limits.sitesMax);
+    const lastUpdatedAt = scale.past(updatedMs);
+    if ((book.tracker.captureSite(site.id)?.lastUpdatedAt ?? -1) < lastUpdatedAt) book.tracker.restoreSite(site.id, { ...data, lastUpdatedAt });
+  }
+  const evidenceAt = scale.past(row.evidenceMs);
+  const wasDown = book.governor.isDown(key);
+  const { coolUntil, advisedUntil } = {
+    coolUntil: row.coolUntilMs === 0 ? 0 : scale.coming(row.coolUntilMs, limits.cooldownMaxMs),
+    advisedUntil: row.advisedUntilMs === 0 ? 0 : scale.coming(row.advisedUntilMs, limits.adviceTotalMaxMs),
+  };
+  const isNewer = evidenceAt > record.evidenceAt;
+  if (isNewer) {
+    record.evidenceAt = evidenceAt;
+    if (row.failures > 0 || row.isDown || book.governor.peerHealth(key) !== undefined) {
+      book.governor.restoreHealth(key, { consecutiveFailures: row.failures, lastEvent: evidenceAt, down: row.isDown });
+    }
+  }
+  const known = book.backoff.state(key) ?? NO_BACKOFF;
+  // Failures that newer evidence has put right are over; otherwise the longer cooldown holds.
+  const isOver = isNewer ? row.step === 0 : known.attempts === 0 && record.evidenceAt > evidenceAt;
+  const theirs = scale.past(row.failedMs);
+  const merged: BackoffState = {
+    attempts: isOver ? 0 : Math.max(row.step, known.attempts),
+    nextRetry: isOver ? 0 : Math.max(coolUntil, known.nextRetry),
+    failedAt: isOver ? 0 : Math.max(theirs, known.failedAt),
+    lastAttempt: Math.max(theirs, known.lastAttempt),
+    delayNs: isOver ? 0 : Math.max(row.delayMs * NS_PER_MS, known.delayNs),
+    advisedUntil: Math.max(advisedUntil, known.advisedUntil),
+    advisedSince: known.advisedSince === 0 ? scale.past(row.advisedSinceMs) : known.advisedSince,
+  };
+  if (merged.attempts > 0 || merged.advisedUntil > now) book.backoff.restoreState(key, merged);
+  else book.backoff.recordSuccess(key, now);
+  // It failed, and has not shown since that it works: it is tried, and not stormed.
+  if (merged.attempts > 0 && known.attempts === 0) book.probes.recordFailure(key);
+  mergeBlock(book, key, row, scale, now);
+  if (book.governor.isDown(key) !== wasDown) book.onTransition(key, wasDown ? "up" : "down", Math.max(0, merged.nextRetry - now) / NS_PER_MS, "heard from another process");
+  book.reconsider(record);
+}
+
+/** The last word counts. */
+function mergeBlock(book: PeerBook, key: string, { policyMs, block }: PeerRow, scale: TimeScale, now: number): void {
+  const { policy } = book.governor;
+  const record = book.record(key, now);
+  if (policyMs <= record.policyMs) return;
+  record.policyMs = Math.min(policyMs, Math.round(scale.wallMs));
+  if (block === null) {
+    policy.remove("deny", { on: "peer", what: key });
+    return;
+  }
+  const until = block.untilMs === null ? "never" : scale.coming(block.untilMs, 100 * 365 * 24 * 3600 * 1000);
+  if (until !== "never" && until <= now) return;
+  policy.add({ kind: "deny", on: "peer", what: key, until, by: "operator", reason: block.reason, addedAt: now });
+}
+
+const NO_BACKOFF: BackoffState = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0 };
+
+function isWhole(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,156 @@
+import { MEMORY_MS, nowNs, NS_PER_MS } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import type { PeerBook } from "../peer-book.ts";
+import type { PeerRecord } from "../peer-record.ts";
+import type { CheckedPeersOptions } from "../peers-options.ts";
+import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
+import type { StateStore } from "./state-store.ts";
+import { warn } from "./warning.ts";
+
+/** No write and no look at what others wrote is sooner after the last one, in ms. */
+const EVERY_MS = 1000;
+/** A peer of which only round trips are new is written this seldom, in ms. */
+const SOFT_EVERY_MS = 5000;
+/** Rows in one write: some 10 ms. */
+const ROWS_MAX = 500;
+
+/**
+ * StateKeeper keeps a book's peers in a store that other processes may share.
+ *
+ * Invariants:
+ *   S1. A timer runs while something is not yet written, and at no other time.
+ *   S2. Between two writes, and between two looks at what others wrote, lies a second.
+ *   S3. A store that fails costs memory of peers, never a call: it warns once, and is tried again.
+ */
+export class StateKeeper {
+  readonly #book: PeerBook;
+  readonly #clock: Clock;
+  readonly #options: CheckedPeersOptions;
+  readonly #store: StateStore;
+  readonly #unwritten = new Set<PeerRecord>();
+  #timer: unknown;
+  #readAt: number;
+  #hasWarned = false;
+  #hasPriors = false;
+  /** Until what is too old or too many has been taken out of the store: when each row was written, in ms. */
+  #ages: Map<string, number> | undefined = new Map();
+
+  constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
+    this.#book = book;
+    this.#clock = clock;
+    this.#options = options;
+    this.#store = store;
+    this.#readAt = nowNs(clock);
+    book.onChange = (record, kind) => this.#note(record, kind);
+    const newestMs = this.#read();
+    this.#hasPriors = true;
+    this.#prune();
+    if (newestMs > 0) book.tracker.discount(Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
+  }
+
+  /** Reads what others wrote, if a second has passed since the last look. Cheap to ask. */
+  refresh(): void {
+    const now = nowNs(this.#clock);
+    if (now - this.#readAt < EVERY_MS * NS_PER_MS) return;
+    this.#readAt = now; // S2
+    this.#read();
+  }
+
+  close(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimer(this.#timer);
+    this.#timer = undefined;
+    this.#read();
+    while (this.#unwritten.size > 0 && this.#write([...this.#unwritten].slice(0, ROWS_MAX)));
+    this.#guarded(() => this.#store.close());
+    this.#book.onChange = () => {};
+  }
+
+  #note(record: PeerRecord, kind: "soft" | "hard"): void {
+    if (record.unwritten !== "hard") record.unwritten = kind;
+    this.#unwritten.add(record);
+    this.#timer ??= this.#clock.setTimer(this.#flush, EVERY_MS, true); // S1, S2
+  }
+
+  readonly #flush = (): void => {
+    this.#timer = undefined;
+    const now = nowNs(this.#clock);
+    const due = [...this.#unwritten].filter(({ unwritten, writtenAt }) => unwritten === "hard" || writtenAt === 0 || now - writtenAt >= SOFT_EVERY_MS * NS_PER_MS);
+    // What was heard of last is the most use to others.
+    due.sort((a, b) => Number(b.unwritten === "hard") - Number(a.unwritten === "hard"));
+    if (due.length > 0) {
+      // Others' news first, or ours would go over them.
+      this.#readAt = now;
+      this.#read();
+      this.#write(due.slice(0, ROWS_MAX));
+    }
+    if (this.#unwritten.size > 0) this.#timer ??= this.#clock.setTimer(this.#flush, EVERY_MS, true);
+  };
+
+  /** Answers whether it went well. */
+  #write(records: readonly PeerRecord[]): boolean {
+    const scale = new TimeScale(this.#clock);
+    const now = nowNs(this.#clock);
+    const isDone = this.#guarded(() => this.#store.write([encodePriors(this.#book, scale), ...records.map((record) => encodeRow(this.#book, record, scale))]));
+    if (!isDone) return false;
+    for (const record of records) {
+      this.#unwritten.delete(record);
+      record.unwritten = "nothing";
+      record.writtenAt = now;
+    }
+    return true;
+  }
+
+  /** Answers when the newest of what was read was written, in ms; 0 = nothing was. */
+  #read(): number {
+    let newestMs = 0;
+    this.#guarded(() => {
+      const rows = this.#store.read();
+      if (rows.length === 0) return;
+      const scale = new TimeScale(this.#clock);
+      const now = nowNs(this.#clock);
+      for (const stored of rows) {
+        try {
+          if (stored.key === PRIORS_KEY) {
+            // Our own, once we have some, are as good as others'.
+            if (!this.#hasPriors) restorePriors(this.#book, stored, scale);
+            continue;
+          }
+          const row = parseRow(stored);
+          this.#ages?.set(stored.key, row.writtenMs);
+          if (this.#clock.wallMs() - row.writtenMs > MEMORY_MS) continue;
+          mergeRow(this.#book, stored.key, row, scale, now, this.#options);
+          newestMs = Math.max(newestMs, row.writtenMs);
+        } catch (error) {
+          // One row that cannot be read is one peer forgotten.
+          this.#warn(error);
+        }
+      }
+    });
+    return newestMs;
+  }
+
+  /** Once a start: rows of 30 days ago, and the oldest of more than `peersMax`. */
+  #prune(): void {
+    const ages = [...(this.#ages ?? [])].sort(([, a], [, b]) => b - a);
+    this.#ages = undefined;
+    const oldest = this.#clock.wallMs() - MEMORY_MS;
+    const gone = ages.filter(([, writtenMs], at) => at >= this.#options.peersMax || writtenMs < oldest).map(([key]) => key);
+    if (gone.length > 0) this.#guarded(() => this.#store.remove?.(gone));
+  }
+
+  #guarded(act: () => void): boolean {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      this.#warn(error); // S3
+      return false;
+    }
+  }
+
+  #warn(error: unknown): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    warn(`the state of peers: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
