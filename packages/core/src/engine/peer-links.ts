@@ -188,7 +188,6 @@ export class PeerLinks {
     const state = this.#state;
     state.publish("peer-blocked", peer.id, { name: peer.name, direction: "both" });
     this.#dropLink(peer, "denied");
-    state.probes.forget(peer.id);
     state.timers.clear("dial", peer);
     state.withdrawFrom(peer);
     this.#listener.streamLost(peer, peer.session.end(state.journal), "the peer was blocked");

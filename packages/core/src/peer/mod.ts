@@ -32,7 +32,7 @@ export { addressParts, addressRangeText, isInRange, parseAddressRange } from "./
 export type { AddressParts, AddressRange, IpAddress } from "./policy/address-range.ts";
 export { PeerPolicy, POLICY_DEFAULTS, POLICY_REASON_BYTES_MAX, isPolicyReason, parsePolicyScope, policyScopeText } from "./policy/peer-policy.ts";
 export type { PolicyData, PolicyEntry, PolicyExplanation, PolicyKind, PolicyOptions, PolicyScope, PolicySource } from "./policy/peer-policy.ts";
-export { PRODUCT_DETECTOR, PhiAccrualDetector, REFERENCE_DETECTOR } from "./detection/phi-accrual-detector.ts";
+export { EXPONENTIAL_DETECTOR, PhiAccrualDetector, REFERENCE_DETECTOR } from "./detection/phi-accrual-detector.ts";
 export type { DetectorOptions } from "./detection/phi-accrual-detector.ts";
 export { RoundTripTail } from "./deadlines/round-trip-tail.ts";
 export { PRODUCT_PROBES, ProbeLeases } from "./failure/probe-leases.ts";

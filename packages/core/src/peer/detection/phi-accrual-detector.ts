@@ -7,7 +7,7 @@ import type { Verdict } from "./silence-detector.ts";
 import type { SiteDetector } from "./site-detector.ts";
 
 export interface DetectorOptions {
-  /** Intervals kept, at least 1. Reference 1000, product 256: enough for a mean, and it follows a changed link. */
+  /** Intervals kept, at least 1. Reference 1000, default 256: enough for a mean, and it follows a changed link. */
   readonly historyCapacity: number;
   /** φ above which a silent site is suspect. Default 8: 18.4 mean intervals. */
   readonly suspectPhi: number;
@@ -15,7 +15,7 @@ export interface DetectorOptions {
   readonly downPhi: number;
   /**
    * The interval at which heartbeats are sent, in ns, 0 = unknown. The mean counts as at least this: arrivals that
-   * bunch up teach no impatience, and a site seen exactly once becomes suspect too. Reference 0, product 1 s.
+   * bunch up teach no impatience, and a site seen exactly once becomes suspect too. Reference 0, default 1 s.
    */
   readonly expectedIntervalNs: number;
   /** A gap that ended in `down` enters the window as a few mean intervals, not whole. Reference: false. */
@@ -31,8 +31,8 @@ export const REFERENCE_DETECTOR: DetectorOptions = {
   censorOutages: false,
 };
 
-/** What the product runs with, and the default. */
-export const PRODUCT_DETECTOR: DetectorOptions = {
+/** The defaults of this model; the product runs with the learned one (silence-detector.ts). */
+export const EXPONENTIAL_DETECTOR: DetectorOptions = {
   ...REFERENCE_DETECTOR,
   historyCapacity: 256,
   expectedIntervalNs: NS_PER_S,
@@ -201,7 +201,7 @@ function detectorOptions(given: Partial<DetectorOptions>): DetectorOptions {
 }
 
 function checkedOptions(given: Partial<DetectorOptions>): DetectorOptions {
-  const options = { ...PRODUCT_DETECTOR, ...given };
+  const options = { ...EXPONENTIAL_DETECTOR, ...given };
   for (const option of ["suspectPhi", "downPhi"] as const) {
     const value = options[option];
     if (!(value >= 0 && value < Infinity)) throw new RuntimeError("OPTION_INVALID", { option, value });
