@@ -16,7 +16,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   "packages/fetch": ["@holdfast/core/peer"],
   "packages/broker": ["@holdfast/core", "@holdfast/host"],
   "packages/cli": ["@holdfast/core", "@holdfast/fetch", "@holdfast/host", "@holdfast/broker"],
-  examples: ["holdfast"],
+  examples: ["holdfast", "@holdfast/fetch"],
 };
 /** What core may import from outside; its peer components nothing at all. */
 const CORE_LIBRARIES = ["cborg", "@noble/hashes", "@standard-schema/spec"];
