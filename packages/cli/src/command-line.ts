@@ -86,7 +86,7 @@ function addNodeCommands(program: Command): void {
 function addPeersCommand(program: Command): void {
   const who = "a peer's name or id, a range of addresses (10.0.0.0/8, 2001:db8::/32) or a protocol (/ws)";
   program.command("peers").argument("[node]").description("Show what a node thinks of its peers, and say whom it may talk to; or what a state file of @holdfast/fetch knows.")
-    .addOption(new Option("--state <file>", "list the peers of such a file, in place of a node's"))
+    .addOption(new Option("--state <file>", "such a file's peers in place of a node's; goes with --explain, --block, --unblock"))
     .addOption(new Option("--explain <peer>", "all about one peer: why it is not talked to, and what comes next; a name, an id, or how one begins"))
     .addOption(new Option("--policy", "show who is kept out or let in, by whom and why"))
     .addOption(new Option("--block <who>", `end everything with it and keep it out: ${who}`))

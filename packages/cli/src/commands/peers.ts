@@ -4,7 +4,6 @@ import { explainedPeerText, policyText } from "./explained-peer-text.ts";
 import { FleetDirectory } from "../fleet/fleet-directory.ts";
 import { msText, phiText } from "../job/progress.ts";
 import { tableText } from "./table.ts";
-import type { PeerExplained } from "@holdfast/fetch";
 import type { ControlClient, PeerReport } from "@holdfast/host";
 
 export interface PeersOptions {
@@ -27,10 +26,13 @@ export interface PeersOptions {
 const CHANGES = ["block", "unblock", "allowOnly", "allowAll"] as const;
 const SHOWS = ["explain", "policy"] as const;
 
-/** Shows a node's peers, or one, or its policy; or changes the policy and shows what it is then. */
+/** Shows a node's peers, or one, or its policy; or changes the policy and shows what it is then. A state file's likewise. */
 export async function peers(node: string | undefined, options: PeersOptions): Promise<void> {
   checkOptions(options);
-  if (options.state !== undefined) return showState(options.state, node, options);
+  if (options.state !== undefined) {
+    if (node !== undefined) throw new RuntimeError("OPTION_INVALID", { option: "node", reason: "it does not go with --state" });
+    return (await import("./state-peers.ts")).statePeers(options.state, options);
+  }
   if (node === undefined) throw new RuntimeError("OPTION_INVALID", { option: "node", reason: "name a node, or give --state" });
   const isChange = CHANGES.some((change) => options[change] !== undefined);
   const target = { node, ...(options.data === undefined ? {} : { data: options.data }) };
@@ -48,22 +50,6 @@ export async function peers(node: string | undefined, options: PeersOptions): Pr
     return options.json === true ? jsonText(reports) : peersTables(reports);
   });
   console.log(text);
-}
-
-async function showState(file: string, node: string | undefined, options: PeersOptions): Promise<void> {
-  const other = node !== undefined ? "node" : Object.keys(options).find((option) => option !== "state" && option !== "json");
-  if (other !== undefined) throw new RuntimeError("OPTION_INVALID", { option: other, reason: "it does not go with --state" });
-  const { inspectState } = await import("@holdfast/fetch/inspect");
-  const known = inspectState(file);
-  console.log(options.json === true ? jsonText(known) : stateTables(known));
-}
-
-export function stateTables(known: readonly PeerExplained[]): string {
-  const table = tableText(["peer", "state", "why", "failures in a row", "retry after"], known.map((peer) =>
-    [peer.peer, peer.state, peer.why, peer.failuresInARow, msText(peer.retryAfterMs)]));
-  const sites = known.flatMap(({ peer, sites: learned }) => learned.filter(({ samples }) => samples > 0).map(({ site, srttMs, deadlineMs, samples, tier }) =>
-    [peer, site, msText(srttMs), msText(deadlineMs), samples, tier]));
-  return `${table}\n${tableText(["peer", "site", "round trip", "learned deadline", "samples", "known from"], sites)}`;
 }
 
 function checkOptions(options: PeersOptions): void {
