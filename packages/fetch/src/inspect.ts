@@ -20,7 +20,7 @@ export function inspectState(path: string): PeerExplained[] {
   } catch (cause) {
     throw new RuntimeError("SNAPSHOT_INVALID", { path, reason: cause instanceof Error ? cause.message : String(cause) }, { cause });
   }
-  const peers = openPeers({ peersMax: PEERS_MAX, sitesMax: 10_000, state: { read: () => rows, write() {}, close() {} } });
+  const peers = openPeers({ peersMax: PEERS_MAX, sitesMax: 10_000, state: { read: () => rows, exchange: () => true, close() {} } });
   try {
     return peers.keys().sort().map((key) => peers.explain(key));
   } finally {

@@ -52,7 +52,7 @@ export const PEERS_DEFAULTS: CheckedPeersOptions = Object.freeze({
 });
 
 const RULES: Rules<Required<PeersOptions>> = {
-  state: either(aText, having("read", "write", "close")),
+  state: either(aText, having("read", "exchange", "close")),
   failureThreshold: aCount(1, 1_000_000), cooldownBaseMs: aDuration, cooldownMaxMs: aDuration, adviceTotalMaxMs: aDuration,
   probesMax: aCount(1, 1000), probeLeaseMs: aDuration,
   deadlineInitialMs: aDuration, deadlineFloorMs: aDuration, deadlineCeilingMs: aDuration,

@@ -8,7 +8,12 @@ const VERSION = 1;
 /** A larger file is none of ours. */
 const BYTES_MAX = 256 << 20;
 
-/** All peers in one file, which is replaced as a whole. Who shares it reads before it writes; the last one's rows stand. */
+/** A lock this old, in ms, is that of a process which ended with it: it is held for some ms. */
+const LOCK_OLD_MS = 10_000;
+/** How long another process's write is waited for, in ms: it holds up the loop. */
+const BUSY_MS = 20;
+
+/** All peers in one file, which is replaced as a whole. Processes that share it write one after the other, under a lock file. */
 export class JsonFile implements StateStore {
   readonly #path: string;
   readonly #fs: Fs;
@@ -35,17 +40,46 @@ export class JsonFile implements StateStore {
     return changed;
   }
 
-  write(rows: readonly StoredRow[]): void {
-    for (const { key, text } of rows) this.#rows.set(key, text);
-    this.#save();
+  exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean {
+    return this.#locked(() => {
+      for (const { key, text } of make(this.read())) this.#rows.set(key, text);
+      this.#save();
+    });
   }
 
   remove(keys: readonly string[]): void {
-    for (const key of keys) this.#rows.delete(key);
-    this.#save();
+    this.#locked(() => {
+      this.read();
+      for (const key of keys) this.#rows.delete(key);
+      this.#save();
+    });
   }
 
   close(): void {}
+
+  /** Answers false while others write. */
+  #locked(act: () => void): boolean {
+    const lock = `${this.#path}.lock`;
+    const fs = this.#fs;
+    for (let waitedMs = 0; ; waitedMs++) {
+      try {
+        fs.closeSync(fs.openSync(lock, "wx", 0o600));
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        const since = fs.statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+        if (Date.now() - since > LOCK_OLD_MS) fs.rmSync(lock, { force: true });
+        if (waitedMs >= BUSY_MS) return false;
+        Atomics.wait(NOTHING, 0, 0, 1);
+      }
+    }
+    try {
+      act();
+      return true;
+    } finally {
+      fs.rmSync(lock, { force: true });
+    }
+  }
 
   #save(): void {
     const text = JSON.stringify({ holdfast: "peers", version: VERSION, peers: Object.fromEntries([...this.#rows].map(([key, row]) => [key, JSON.parse(row) as unknown])) });
@@ -76,6 +110,9 @@ export class JsonFile implements StateStore {
     }
   }
 }
+
+/** Nobody writes to it: who waits for it waits. */
+const NOTHING = new Int32Array(new SharedArrayBuffer(4));
 
 /** Keeps what cannot be read, for whoever wants to look at it; at most one of a kind. */
 export function moveAside(fs: Fs, path: string, error: unknown, others: readonly string[] = []): void {

@@ -10,7 +10,9 @@ const APPLICATION_ID = 0x50656572;
 const LAYOUT_VERSION = 1;
 /** How long another process's write is waited for, in ms: it holds up the loop. What fails is tried again a second later. */
 const BUSY_MS = 20;
-/** Codes of SQLite with which it says that the file is no database, or damaged. */
+/** SQLite's code for that somebody else writes. */
+const BUSY = 5;
+/** Its codes with which it says that the file is no database, or damaged. */
 const DAMAGED = new Set([11, 26]);
 const CODE_BITS = 0xff;
 
@@ -41,20 +43,20 @@ export class SqliteFile implements StateStore {
   read(): readonly StoredRow[] {
     const { data_version: seen } = this.#version.get() as { data_version: number };
     if (seen === this.#seen) return [];
-    const rows = this.#changed.all(this.#revision) as { key: string; revision: number; text: string }[];
+    const rows = this.#news();
     this.#seen = seen;
-    for (const { revision } of rows) this.#revision = Math.max(this.#revision, revision);
     return rows;
   }
 
-  write(rows: readonly StoredRow[]): void {
-    this.#database.exec("BEGIN IMMEDIATE");
+  exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean {
+    if (!this.#begin()) return false;
     try {
       const { last } = this.#last.get() as { last: number };
+      const rows = make(this.#news());
       for (const { key, text } of rows) this.#put.run(key, last + 1, text);
       this.#database.exec("COMMIT");
-      // Whatever was written before ours has been read; otherwise ours is read again with it, and says nothing new.
-      if (last === this.#revision) this.#revision = last + 1;
+      this.#revision = last + 1;
+      return true;
     } catch (error) {
       this.#database.exec("ROLLBACK");
       throw error;
@@ -63,7 +65,7 @@ export class SqliteFile implements StateStore {
 
   remove(keys: readonly string[]): void {
     const remove = this.#database.prepare("DELETE FROM peers WHERE key = ?");
-    this.#database.exec("BEGIN IMMEDIATE");
+    if (!this.#begin()) return;
     for (const key of keys) remove.run(key);
     this.#database.exec("COMMIT");
   }
@@ -71,17 +73,40 @@ export class SqliteFile implements StateStore {
   close(): void {
     this.#database.close();
   }
+
+  /** The rows of every write that was not yet read. */
+  #news(): readonly StoredRow[] {
+    const rows = this.#changed.all(this.#revision) as { key: string; revision: number; text: string }[];
+    for (const { revision } of rows) this.#revision = Math.max(this.#revision, revision);
+    return rows;
+  }
+
+  /** False while others write. */
+  #begin(): boolean {
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+      return true;
+    } catch (error) {
+      if (codeOf(error) === BUSY) return false;
+      throw error;
+    }
+  }
 }
 
 function open(path: string, fs: Fs, sqlite: Sqlite): DatabaseSync {
   try {
     return openOnce(path, fs, sqlite);
   } catch (error) {
-    const { errcode } = error as { errcode?: number };
-    if (!(error instanceof ForeignError) && (errcode === undefined || !DAMAGED.has(errcode & CODE_BITS))) throw error;
+    if (!(error instanceof ForeignError) && !DAMAGED.has(codeOf(error))) throw error;
     moveAside(fs, path, error, ["-wal", "-shm"]);
     return openOnce(path, fs, sqlite);
   }
+}
+
+/** SQLite's own code, without what it adds of the circumstances; −1 for an error of something else. */
+function codeOf(error: unknown): number {
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? -1 : errcode & CODE_BITS;
 }
 
 function openOnce(path: string, fs: Fs, sqlite: Sqlite): DatabaseSync {

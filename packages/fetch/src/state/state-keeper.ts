@@ -4,7 +4,7 @@ import type { PeerBook } from "../peer-book.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { CheckedPeersOptions } from "../peers-options.ts";
 import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
-import type { StateStore } from "./state-store.ts";
+import type { StateStore, StoredRow } from "./state-store.ts";
 import { warn } from "./warning.ts";
 
 /** No write and no look at what others wrote is sooner after the last one, in ms. */
@@ -13,6 +13,8 @@ const EVERY_MS = 1000;
 const SOFT_EVERY_MS = 5000;
 /** Rows in one write: some 10 ms. */
 const ROWS_MAX = 500;
+/** How often a store that is busy is tried when all ends: each waits some 20 ms. */
+const CLOSING_TRIES = 25;
 
 /**
  * StateKeeper keeps a book's peers in a store that other processes may share.
@@ -59,8 +61,8 @@ export class StateKeeper {
   close(): void {
     if (this.#timer !== undefined) this.#clock.clearTimer(this.#timer);
     this.#timer = undefined;
-    this.#read();
-    while (this.#unwritten.size > 0 && this.#write([...this.#unwritten].slice(0, ROWS_MAX)));
+    // The last chance: others may be at it for a while.
+    for (let tries = 0; this.#unwritten.size > 0 && tries < CLOSING_TRIES; ) if (!this.#write([...this.#unwritten].slice(0, ROWS_MAX))) tries++;
     this.#guarded(() => this.#store.close());
     this.#book.onChange = () => {};
   }
@@ -77,20 +79,22 @@ export class StateKeeper {
     const due = [...this.#unwritten].filter(({ unwritten, writtenAt }) => unwritten === "hard" || writtenAt === 0 || now - writtenAt >= SOFT_EVERY_MS * NS_PER_MS);
     // What was heard of last is the most use to others.
     due.sort((a, b) => Number(b.unwritten === "hard") - Number(a.unwritten === "hard"));
-    if (due.length > 0) {
-      // Others' news first, or ours would go over them.
-      this.#readAt = now;
-      this.#read();
-      this.#write(due.slice(0, ROWS_MAX));
-    }
+    if (due.length > 0) this.#write(due.slice(0, ROWS_MAX));
     if (this.#unwritten.size > 0) this.#timer ??= this.#clock.setTimer(this.#flush, EVERY_MS, true);
   };
 
-  /** Answers whether it went well. */
+  /** Hears others' news, and writes these peers with it. Answers whether it went well. */
   #write(records: readonly PeerRecord[]): boolean {
     const scale = new TimeScale(this.#clock);
     const now = nowNs(this.#clock);
-    const isDone = this.#guarded(() => this.#store.write([encodePriors(this.#book, scale), ...records.map((record) => encodeRow(this.#book, record, scale))]));
+    let isDone = false;
+    this.#guarded(() => {
+      isDone = this.#store.exchange((news) => {
+        this.#readAt = now;
+        this.#take(news);
+        return [encodePriors(this.#book, scale), ...records.map((record) => encodeRow(this.#book, record, scale))];
+      });
+    });
     if (!isDone) return false;
     for (const record of records) {
       this.#unwritten.delete(record);
@@ -104,28 +108,33 @@ export class StateKeeper {
   #read(): number {
     let newestMs = 0;
     this.#guarded(() => {
-      const rows = this.#store.read();
-      if (rows.length === 0) return;
-      const scale = new TimeScale(this.#clock);
-      const now = nowNs(this.#clock);
-      for (const stored of rows) {
-        try {
-          if (stored.key === PRIORS_KEY) {
-            // Our own, once we have some, are as good as others'.
-            if (!this.#hasPriors) restorePriors(this.#book, stored, scale);
-            continue;
-          }
-          const row = parseRow(stored);
-          this.#ages?.set(stored.key, row.writtenMs);
-          if (this.#clock.wallMs() - row.writtenMs > MEMORY_MS) continue;
-          mergeRow(this.#book, stored.key, row, scale, now, this.#options);
-          newestMs = Math.max(newestMs, row.writtenMs);
-        } catch (error) {
-          // One row that cannot be read is one peer forgotten.
-          this.#warn(error);
-        }
-      }
+      newestMs = this.#take(this.#store.read());
     });
+    return newestMs;
+  }
+
+  #take(rows: readonly StoredRow[]): number {
+    let newestMs = 0;
+    if (rows.length === 0) return newestMs;
+    const scale = new TimeScale(this.#clock);
+    const now = nowNs(this.#clock);
+    for (const stored of rows) {
+      try {
+        if (stored.key === PRIORS_KEY) {
+          // Our own, once we have some, are as good as others'.
+          if (!this.#hasPriors) restorePriors(this.#book, stored, scale);
+          continue;
+        }
+        const row = parseRow(stored);
+        this.#ages?.set(stored.key, row.writtenMs);
+        if (this.#clock.wallMs() - row.writtenMs > MEMORY_MS) continue;
+        mergeRow(this.#book, stored.key, row, scale, now, this.#options);
+        newestMs = Math.max(newestMs, row.writtenMs);
+      } catch (error) {
+        // One row that cannot be read is one peer forgotten.
+        this.#warn(error);
+      }
+    }
     return newestMs;
   }
 

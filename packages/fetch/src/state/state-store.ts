@@ -6,10 +6,13 @@ export interface StoredRow {
 
 /** Where peers are remembered. Synchronous: a handful of rows, once a second at most. */
 export interface StateStore {
-  /** The rows that others, or an earlier process, have written since the last call; all of them at first. */
+  /** The rows that others, or an earlier process, have written since they were last given; all of them at first. */
   read(): readonly StoredRow[];
-  /** Puts these rows in place of those of the same keys. */
-  write(rows: readonly StoredRow[]): void;
+  /**
+   * Gives `make` what `read` would, and puts the rows that it answers in place of those of the same keys. Nobody else writes
+   * in between: what is written has heard of what it replaces. Answers false, and calls nobody, while others are at it.
+   */
+  exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean;
   /** Forgets these rows. */
   remove?(keys: readonly string[]): void;
   close(): void;

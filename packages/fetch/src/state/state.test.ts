@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { DatabaseSync } from "node:sqlite";
+import { promisify } from "node:util";
 import { openPeers } from "../mod.ts";
 import type { PeersOptions, StateStore, StoredRow } from "../mod.ts";
 import { VirtualClock } from "../virtual-clock.ts";
+import { openState } from "./open-state.ts";
 
 const KEY = "https://api.example.com";
 const directory = mkdtempSync(join(tmpdir(), "holdfast-fetch-"));
@@ -162,6 +165,18 @@ for (const extension of ["db", "json"]) {
     last.close();
   });
 
+  test(`state (${extension}): of processes that write at once each has heard of what it replaces`, async () => {
+    const state = fresh(extension);
+    const times = 200;
+    const incrementer = join(import.meta.dirname, "testing", "incrementer.ts");
+    const run = promisify(execFile);
+    await Promise.all([1, 2, 3].map(() => run(process.execPath, ["--conditions=holdfast-source", incrementer, state, String(times)])));
+    const store = openState(state);
+    assert.deepEqual(store.read().map(({ key, text }) => [key, text]), [["count", String(3 * times)]]);
+    store.close();
+    assert.deepEqual(readdirSync(directory).filter((file) => /\.(?:lock|tmp)$/.test(file)), []);
+  });
+
   test(`state (${extension}): one damaged row is one peer forgotten`, async () => {
     const state = fresh(extension);
     const clock = new VirtualClock();
@@ -180,6 +195,17 @@ for (const extension of ["db", "json"]) {
     second.close();
   });
 }
+
+test("state (json): the lock of a process that was killed is broken after a while", async () => {
+  const state = fresh("json");
+  const lock = `${state}.lock`;
+  writeFileSync(lock, "");
+  const store = openState(state);
+  assert.equal(store.exchange(() => [{ key: KEY, text: "{}" }]), false);
+  utimesSync(lock, new Date(), new Date(Date.now() - 11_000));
+  assert.equal(store.exchange(() => [{ key: KEY, text: "{}" }]), true);
+  assert.ok(!existsSync(lock));
+});
 
 test("state: another version's file is moved aside, and so is another program's database", () => {
   const json = fresh("json");
@@ -201,8 +227,9 @@ class CountingStore implements StateStore {
     this.reads++;
     return [];
   }
-  write(rows: readonly StoredRow[]): void {
-    this.writes.push(rows);
+  exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean {
+    this.writes.push(make([]));
+    return true;
   }
   close(): void {}
 }
@@ -230,9 +257,9 @@ test("state: a store that fails costs no call, warns once, and is tried again (S
   const rows: StoredRow[] = [];
   const store: StateStore = {
     read: () => [],
-    write(some) {
+    exchange(make) {
       if (isFull) throw new Error("no space left");
-      rows.push(...some);
+      return rows.push(...make([])) > 0;
     },
     close() {},
   };
@@ -262,7 +289,7 @@ test("state: rows that mean harm are refused one by one", async () => {
   ];
   for (const [at, part] of wrong.entries()) {
     const rows = [{ key: KEY, text: JSON.stringify({ ...good, ...part }) }, { key: "good", text: JSON.stringify(good) }];
-    const reader = open(clock, { read: () => rows.splice(0), write() {}, close() {} });
+    const reader = open(clock, { read: () => rows.splice(0), exchange: () => true, close() {} });
     assert.ok(reader.keys().includes("good"), `row ${at}`);
     assert.equal(reader.explain(KEY).failuresInARow, 0, `row ${at}`);
     assert.equal(await reader.run(KEY, () => 1), 1);
