@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Clock } from "./clock.ts";
 import { nowNs } from "./clock.ts";
 import type { OutcomeKind } from "./outcome.ts";
