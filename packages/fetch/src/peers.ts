@@ -66,11 +66,11 @@ export class Peers extends EventTarget implements AsyncDisposable {
     this.#state = keepState(options.state, this.#book, options);
   }
 
-  override addEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+  override addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
     super.addEventListener(kind, listener as Listener, options);
   }
 
-  override removeEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+  override removeEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
     super.removeEventListener(kind, listener as Listener, options);
   }
 
