@@ -119,6 +119,8 @@ interface Runtime {
   readonly args: readonly string[];
   /** Of `tools/runtimes`; the runtime of this test needs none. */
   readonly packageName?: string;
+  /** The versions of undici that run in it. Default: both. */
+  readonly undicis?: readonly string[];
 }
 
 const runtimesFolder = join(tools, "runtimes");
@@ -126,7 +128,7 @@ const binaryIn = (packageName: string, file: string) => ({ packageName, command:
 const { platform, arch } = process;
 const RUNTIMES: readonly Runtime[] = [
   { name: `Node.js ${process.versions.node}`, command: process.execPath, args: [] },
-  { name: "Node.js 22.13", ...binaryIn(`node-22.13-${platform}-${arch}`, "bin/node"), args: [] },
+  { name: "Node.js 22.13", ...binaryIn(`node-22.13-${platform}-${arch}`, "bin/node"), args: [], undicis: ["undici-7"] },
   { name: "Node.js 22", ...binaryIn(`node-22-${platform}-${arch}`, "bin/node"), args: [] },
   { name: "Node.js 26", ...binaryIn(`node-26-${platform}-${arch}`, "bin/node"), args: [] },
   { name: "Bun", ...binaryIn(`@oven/bun-${platform}-${arch === "arm64" ? "aarch64" : arch}`, "bin/bun"), args: ["run", "--no-install"] },
@@ -139,7 +141,7 @@ const wanted = RUNTIMES.flatMap(({ packageName }) => packageName ?? []);
 
 for (const runtime of RUNTIMES) {
   test(`runtimes: run, fetch, state and the rest, as installed, in ${runtime.name}`, (context) => {
-    const { packageName, command, args } = runtime;
+    const { packageName, command, args, undicis = ["undici-7", "undici-8"] } = runtime;
     if (packageName !== undefined) {
       // On other platforms some are never there, and npm says quickly that the others are.
       install(runtimesFolder, wanted);
@@ -151,8 +153,10 @@ for (const runtime of RUNTIMES) {
     const folder = join(project, runtime.name.replaceAll(" ", "-"));
     mkdirSync(folder);
     const env = { PATH: process.env["PATH"], HOME: folder, DENO_NO_UPDATE_CHECK: "1", DENO_DIR: folder };
+    // By file: Bun has something of its own by that name.
+    const files = undicis.map((name) => join(tools, "node_modules", name, "index.js"));
     for (const step of ["learn", "recall"]) {
-      const { status, stdout, stderr } = spawnSync(command, [...args, program, step, folder], { cwd: project, env, encoding: "utf8", timeout: 60_000 });
+      const { status, stdout, stderr } = spawnSync(command, [...args, program, step, folder, ...files], { cwd: project, env, encoding: "utf8", timeout: 60_000 });
       assert.equal(`${status} ${stdout}`, "0 ok\n", `${step}: ${stderr}`);
       for (const line of stderr.split("\n")) if (line !== "") assert.match(line, /SQLite is an experimental feature|--trace-warnings/, step);
     }
