@@ -96,14 +96,17 @@ peers.addEventListener("down", ({ peer, retryAfterMs }) => document.title = peer
 const answer: Response = await peers.fetch()(new URL("/v1/items", location.href));
 using permit = peers.acquire("api");
 export const seen: string[] = [prometheusText(peers), permit.peer, answer.statusText];
-// @ts-expect-error: there is no undici in a browser
+`;
+const NO_UNDICI = `// @ts-expect-error: there is no undici in a browser
 peers.undici();
 `;
+const WITHOUT_NODE = ["--module", "esnext", "--moduleResolution", "bundler", "--types", "", "--lib", "es2022,dom"];
 
 for (const { name, code, flags } of [
   { name: "node16, @types/node", code: ON_SERVERS, flags: ["--module", "node16", "--types", "node", "--lib", "es2022"] },
   { name: "bundler, @types/node", code: ON_SERVERS, flags: ["--module", "esnext", "--moduleResolution", "bundler", "--types", "node", "--lib", "es2022"] },
-  { name: "bundler, browser, lib dom", code: IN_BROWSERS, flags: ["--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "browser", "--types", "", "--lib", "es2022,dom"] },
+  { name: "bundler, lib dom", code: IN_BROWSERS, flags: WITHOUT_NODE },
+  { name: "bundler, lib dom, browser", code: IN_BROWSERS + NO_UNDICI, flags: [...WITHOUT_NODE, "--customConditions", "browser"] },
 ]) {
   test(`packages: types (${name})`, () => {
     writeFileSync(join(project, "consumer.ts"), code);

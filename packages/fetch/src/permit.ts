@@ -1,3 +1,4 @@
+// Of whoever uses the package, `lib` may have no disposal.
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Clock } from "./clock.ts";
 import { nowNs } from "./clock.ts";
