@@ -1,11 +1,11 @@
 /** `npm test`: the check, then every test. Arguments, if any, are the test files to run instead of all. */
 import { spawnSync } from "node:child_process";
 import { delimiter, join } from "node:path";
+import { has, install, installFromDebian, root, tools } from "./tools.ts";
 
-const root = join(import.meta.dirname, "..");
 const given = process.argv.slice(2);
 /** Where optional libraries are that the workspace does without: the tests of what they add see them. */
-const optional = join(root, "tools", "node_modules");
+const optional = join(tools, "node_modules");
 const env = {
   ...process.env,
   NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "compile"),
@@ -17,15 +17,11 @@ function run(args: readonly string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** For the power-cut tests, which are skipped, and say so, where it cannot be installed: that takes root, and Debian. */
-function installCompiler(): void {
-  const has = (command: string) => spawnSync(command, ["--version"]).error === undefined;
-  if (process.platform !== "linux" || process.getuid?.() !== 0 || has("gcc") || !has("apt-get")) return;
-  spawnSync("sh", ["-c", "apt-get update -qq && apt-get install -qq --no-install-recommends gcc libc6-dev"], { stdio: ["ignore", "ignore", "inherit"] });
-}
-
 if (given.length === 0) run(["scripts/check.ts"]);
-installCompiler();
+// The check did; and two tests must not do it at a time.
+else install(tools);
+// For the power-cut tests, which are skipped, and say so, where it is not.
+if (!has("gcc")) installFromDebian(["gcc", "libc6-dev"]);
 const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts"];
 // Two at a time: the tests of processes, sockets and disks take their share of the machine.
 run(["--conditions=holdfast-source", "--test", "--test-concurrency=2", "--test-timeout=300000", ...files]);

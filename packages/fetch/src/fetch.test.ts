@@ -349,3 +349,27 @@ test("fetch: another fetch sends, and its errors are told by their codes", async
   while (codes.length > 0) await assert.rejects(peers.fetch({ fetch: send as typeof fetch, attempts: 1 })("http://a.example"));
   assert.deepEqual(world.kinds, ["dns", "local", "timed-out", "tls", "local"]);
 });
+
+test("fetch: where errors have no cause, as in browsers, a request that can be made is the peer's failure, and no other", async () => {
+  using world = open({ failureThreshold: 100 });
+  const send = (async () => {
+    throw new TypeError("Failed to fetch");
+  }) as typeof fetch;
+  const fetchOnce = world.peers.fetch({ ...QUICK, fetch: send, attempts: 1 });
+  const URL_A = "http://a.example/";
+  await assert.rejects(world.peers.fetch({ ...QUICK, fetch: send })(URL_A), /Failed to fetch/);
+  assert.deepEqual(world.kinds.splice(0), ["failed", "failed", "failed"], "and is tried again");
+
+  const stream = new ReadableStream();
+  stream.getReader();
+  const used = new Request(URL_A, { method: "POST", body: "x" });
+  await used.text();
+  for (const [input, init] of [
+    [URL_A, { method: "POST", body: "x", headers: { a: "b" } }], [URL_A, { method: "POST", body: stream, duplex: "half" }],
+    [used, { headers: { a: "b" } }], [new Request(URL_A, { method: "POST" }), { body: "x" }], [URL_A, { signal: AbortSignal.timeout(60_000) }],
+  ] as [string | Request, RequestInit][]) await assert.rejects(fetchOnce(input, init));
+  assert.deepEqual(world.kinds.splice(0), ["failed", "failed", "failed", "failed", "failed"]);
+
+  for (const init of [{ headers: { "a b": "c" } }, { method: "A B" }, { body: "a GET has none" }, { redirect: "sideways" as "error" }]) await assert.rejects(fetchOnce("http://b.example/", init));
+  assert.deepEqual(world.kinds, ["local", "local", "local", "local"]);
+});

@@ -58,7 +58,6 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   const { clock } = host;
   const shared: CheckedRunOptions<Response> = {
     ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
-    judgeError: judgeFetchError,
     discard: (response) => void response.body?.cancel().catch(() => {}),
   };
 
@@ -85,6 +84,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
         const outcome = judgeResponse(answer, clock.wallMs());
         return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
+      judgeError: (error) => judgeFetchError(error, () => canBeMade(url, method, init)),
       ...(signal ? { signal } : {}),
     };
     const response = await runCall(host, key, (attemptSignal, _attempt, end) => {
@@ -102,10 +102,22 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   };
 }
 
-function judgeFetchError(error: unknown): Outcome {
+function judgeFetchError(error: unknown, wasMade: () => boolean): Outcome {
   const kind = kindOfError(error);
-  // A request that cannot be made (a bad header, a URL of no known scheme) is no fault of the peer, and no use to repeat.
-  return kind === "failed" && (error as { cause?: unknown } | undefined)?.cause === undefined ? { kind: "local", retry: false } : { kind };
+  // A request that cannot be made (a bad header, say) is no fault of the peer, and no use to repeat. Where the error has a cause, it was made.
+  const isOurs = kind === "failed" && (error as { cause?: unknown } | undefined)?.cause === undefined && !(error instanceof TypeError && wasMade());
+  return isOurs ? { kind: "local", retry: false } : { kind };
+}
+
+/** Browsers reject alike, with a bare TypeError, what they refuse to send and what the network did; so it is made again, and not sent. */
+function canBeMade(url: URL, method: string, init: Init | undefined): boolean {
+  try {
+    // A body that flows is gone by now.
+    void new Request(url, { ...init, method, signal: null, body: canBeSentAgain(undefined, init) ? (init?.body ?? null) : null });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function mayBeRepeated(method: string, retry: FetchOptions["retry"]): boolean {

@@ -2,23 +2,7 @@
  * Peer state for every call that people already make: may a remote be asked, for how long is its answer waited for, when
  * may it be asked again. One record for each peer, shared by all callers, kept over restarts.
  */
-export { ATTEMPT_CHANNEL, openPeers, Peers } from "./peers.ts";
-export type { AttemptReport } from "./call.ts";
-export type { Clock } from "./clock.ts";
-export {
-  AdvisedToWaitError, BudgetExhaustedError, CoolingDownError, DeadlineExceededError, isPeerError, PeerBlockedError, PeerError,
-} from "./errors.ts";
-export type { PeerErrorCode, PeerErrorDetails } from "./errors.ts";
-export type { Fetch, FetchOptions } from "./fetch.ts";
-export { kindOfError } from "./outcome.ts";
-export type { Outcome, OutcomeKind } from "./outcome.ts";
-export type { PeerExplained, SiteExplained, TransitionKind } from "./peer-book.ts";
-export { PEERS_DEFAULTS } from "./peers-options.ts";
-export type { PeersOptions } from "./peers-options.ts";
-export type { Permit } from "./permit.ts";
-export { RUN_DEFAULTS } from "./run-options.ts";
-export type { CallLimits, RunOptions, Work } from "./run-options.ts";
+export * from "./everywhere.ts";
+export { openPeers, ServerPeers as Peers } from "./server-peers.ts";
 export type { StateStore, StoredRow } from "./state/state-store.ts";
 export type { UndiciHandler, UndiciInterceptor, UndiciOptions, UndiciRequest } from "./undici.ts";
-export { PeerTransition } from "./transition.ts";
-export { RuntimeError } from "@holdfast/core/peer";

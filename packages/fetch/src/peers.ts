@@ -1,3 +1,5 @@
+// Of whoever uses the package, `lib` may have no disposal.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { RuntimeError } from "@holdfast/core/peer";
 import { runCall } from "./call.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
@@ -11,13 +13,11 @@ import { PeerBook } from "./peer-book.ts";
 import type { PeerExplained, TransitionKind } from "./peer-book.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
-import type { PeersOptions } from "./peers-options.ts";
+import type { CheckedPeersOptions, PeersOptions } from "./peers-options.ts";
 import { runOptions } from "./run-options.ts";
 import type { RunOptions, Work } from "./run-options.ts";
-import { StateKeeper } from "./state/state-keeper.ts";
-import { openState } from "./state/open-state.ts";
-import { interceptorThrough } from "./undici.ts";
-import type { UndiciInterceptor, UndiciOptions } from "./undici.ts";
+import type { StateKeeper } from "./state/state-keeper.ts";
+import type { StateStore } from "./state/state-store.ts";
 import { PeerTransition } from "./transition.ts";
 
 /** One message on it for each attempt that is over: `AttemptReport`. */
@@ -32,14 +32,12 @@ export type TransitionListener = ((event: PeerTransition) => void) | { handleEve
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
 type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
 
-/** Opens the memory of peers. Throws OPTION_INVALID; a damaged state file is moved aside with a warning. */
-export function openPeers(options: PeersOptions = {}): Peers {
-  return new Peers(options);
-}
+/** Opens what the peers of the book are remembered in. */
+export type KeepState = (state: string | StateStore, book: PeerBook, options: CheckedPeersOptions) => StateKeeper;
 
 /**
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
- * the caller gives it.
+ * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest.
  */
 export class Peers extends EventTarget implements AsyncDisposable {
   readonly #book: PeerBook;
@@ -48,7 +46,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
   readonly #state: StateKeeper | undefined;
   #isClosed = false;
 
-  constructor(given: PeersOptions) {
+  constructor(given: PeersOptions, keepState?: KeepState) {
     super();
     const options = peersOptions(given);
     this.#clock = options.clock;
@@ -65,14 +63,15 @@ export class Peers extends EventTarget implements AsyncDisposable {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
     if (options.state === undefined) return;
-    this.#state = new StateKeeper(this.#book, this.#clock, options, openState(options.state));
+    if (keepState === undefined) throw new RuntimeError("OPTION_INVALID", { option: "openPeers.state", reason: "this build, for browsers, keeps no state" });
+    this.#state = keepState(options.state, this.#book, options);
   }
 
-  override addEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+  override addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
     super.addEventListener(kind, listener as Listener, options);
   }
 
-  override removeEventListener(kind: TransitionKind, listener: TransitionListener, options?: ListenerOptions): void {
+  override removeEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
     super.removeEventListener(kind, listener as Listener, options);
   }
 
@@ -93,12 +92,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
-    return fetchThrough(this.#host, (key) => this.#enter(key), options);
-  }
-
-  /** An interceptor for `dispatcher.compose` of undici. Throws OPTION_INVALID. */
-  undici(options: UndiciOptions = {}): UndiciInterceptor {
-    return interceptorThrough(this.#host, (key) => this.#enter(key), options);
+    return this.through((host, enter) => fetchThrough(host, enter, options));
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
@@ -146,6 +140,11 @@ export class Peers extends EventTarget implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#state?.close();
+  }
+
+  /** What another form of calls is made of: where they happen, and what each asks first. */
+  protected through<Form>(make: (host: CallHost, enter: (key: string) => void) => Form): Form {
+    return make(this.#host, (key) => this.#enter(key));
   }
 
   #enter(key: string): void {

@@ -1,3 +1,5 @@
+// Of whoever uses the package, `lib` may have no disposal.
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Clock } from "./clock.ts";
 import { nowNs } from "./clock.ts";
 import type { OutcomeKind } from "./outcome.ts";

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import * as inBrowsers from "./browser.ts";
 
 /** Every module of ours that loads with the first one. */
 function loadedWith(entry: string, known = new Set<string>()): Set<string> {
@@ -14,7 +15,28 @@ function loadedWith(entry: string, known = new Set<string>()): Set<string> {
   return known;
 }
 
+const fileOf = (name: string): string => join(import.meta.dirname, name);
+
 test("the package loads where there is no Node.js: nothing but itself and the peer components", () => {
-  assert.ok(loadedWith(join(import.meta.dirname, "mod.ts")).size > 15);
-  loadedWith(join(import.meta.dirname, "virtual-clock.ts"));
+  assert.ok(loadedWith(fileOf("mod.ts")).size > 15);
+  loadedWith(fileOf("virtual-clock.ts"));
+});
+
+test("browsers load neither state nor undici", () => {
+  const loaded = loadedWith(fileOf("browser.ts"));
+  assert.ok(loaded.size > 15);
+  for (const file of loadedWith(fileOf("mod.ts"))) {
+    const isServers = /\/state\/|\/(undici|server-peers|mod)\.ts$/.test(file);
+    assert.equal(loaded.has(file), !isServers, file);
+  }
+});
+
+test("browsers: peers keep no state, and say so; the rest is the same", async () => {
+  const refused = { code: "OPTION_INVALID", details: { option: "openPeers.state", reason: "this build, for browsers, keeps no state" } };
+  assert.throws(() => inBrowsers.openPeers({ state: "./peers.db" }), refused);
+  await using peers = inBrowsers.openPeers();
+  assert.equal(await peers.run("api", () => 1), 1);
+  assert.equal(peers.explain("api").state, "open");
+  const onServers = Object.keys(await import("./mod.ts"));
+  assert.deepEqual(Object.keys(inBrowsers), onServers, "the same names");
 });

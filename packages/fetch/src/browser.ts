@@ -1,0 +1,11 @@
+/** The package in browsers, where it keeps no state and there is no undici. */
+import { Peers } from "./peers.ts";
+import type { PeersOptions } from "./peers-options.ts";
+
+export * from "./everywhere.ts";
+export { Peers };
+
+/** Opens the memory of peers, until the page is gone. Throws OPTION_INVALID, also for a `state`. */
+export function openPeers(options: PeersOptions = {}): Peers {
+  return new Peers(options);
+}
