@@ -26,6 +26,6 @@ function installCompiler(): void {
 
 if (given.length === 0) run(["scripts/check.ts"]);
 installCompiler();
-const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts", "bench/*/*.test.ts"];
+const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts", "bench/*.test.ts", "bench/*/*.test.ts"];
 // Two at a time: the tests of processes, sockets and disks take their share of the machine.
 run(["--conditions=holdfast-source", "--test", "--test-concurrency=2", "--test-timeout=300000", ...files]);

@@ -9,8 +9,7 @@ import type { UndiciAgent } from "./competitors.ts";
 import { openGuards, SETTINGS } from "./guards.ts";
 import type { GuardName } from "./guards.ts";
 import { openLoop, randomArrivals } from "./open-loop.ts";
-import type { Taken } from "./open-loop.ts";
-import type { Begin } from "./outage-client.ts";
+import type { Begin, Taken } from "./open-loop.ts";
 import { hear, say } from "./parent.ts";
 
 /** Clients that bring their own transport, as they come. */

@@ -15,7 +15,7 @@ export type CallParameters = Readonly<{ kind: "success"; name: keyof typeof SUCC
   readonly rounds: number;
 };
 
-const WARM_UP_ROUNDS = 4;
+const WARM_UP_MS = 250;
 const WARM_UP_CALLS = 1000;
 
 export async function run(parameters: CallParameters): Promise<void> {
@@ -76,8 +76,9 @@ async function alternate(through: Loop, bare: Loop, roundMs: number, rounds: num
 
 /** How many take so long, once they are as fast as they become. */
 async function countFor(loop: Loop, roundMs: number): Promise<number> {
+  const endsAt = performance.now() + WARM_UP_MS;
   let count = WARM_UP_CALLS;
-  for (let round = 0; round < WARM_UP_ROUNDS; round++) count = Math.max(1, Math.ceil((roundMs * 1e6) / (await nsEach(loop, count))));
+  while (performance.now() < endsAt) count = Math.max(1, Math.ceil((roundMs * 1e6) / (await nsEach(loop, count))));
   return count;
 }
 

@@ -5,8 +5,10 @@ import { REFUSALS, SUCCESSES } from "./call-cases.ts";
 import type { CallParameters, CallTiming } from "./call-timer.ts";
 import type { Children } from "./children.ts";
 
+type Label = `success: ${keyof typeof SUCCESSES}` | `refusal: ${keyof typeof REFUSALS}`;
+
 /** By case, in ns. */
-const TARGETS: Readonly<Record<string, number>> = {
+const TARGETS: Partial<Readonly<Record<Label, number>>> = {
   "success: peers.run, no deadline": 300, "success: peers.run, learned deadline": 1000, "refusal: peers.run": 1000,
 };
 const SHUFFLE_SEED = 6;
@@ -23,7 +25,7 @@ export async function measureCalls({ quick }: BenchOptions, children: Children):
     for (const one of shuffled(cases, random)) timings.get(one)?.push(await children.result<CallTiming>("call-timer.ts", one));
   }
   return [...timings].map(([{ kind, name }, samples]) => {
-    const label = `${kind}: ${name}`;
+    const label = `${kind}: ${name}` as Label;
     const [value, target] = [median(samples.map(({ ns }) => ns)), TARGETS[label]];
     return figure({
       figure: label, value, unit: "ns", comparison: kind === "success" ? "a bare async function" : "one that throws an error it has",

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import type { ChildProcess } from "node:child_process";
 
 const MAIN = join(import.meta.dirname, "child-main.ts");
+/** So that a process has soon begun. */
+const COMPILED = join(import.meta.dirname, "..", "..", "node_modules", ".cache", "compile");
 const FLAGS = ["--conditions=holdfast-source", "--disable-warning=ExperimentalWarning"];
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -25,7 +27,10 @@ export class Children implements Disposable {
 
   /** Runs `run` of the file of this name, in a process of its own. `parameters` are JSON. */
   start(file: string, parameters: unknown, flags: readonly string[] = []): Child {
-    const child = new Child(fork(MAIN, [file, JSON.stringify(parameters)], { execArgv: [...FLAGS, ...flags], stdio: ["ignore", 2, 2, "ipc"] }), file, (ended) => this.#living.delete(ended));
+    const began = fork(MAIN, [file, JSON.stringify(parameters)], {
+      execArgv: [...FLAGS, ...flags], stdio: ["ignore", 2, 2, "ipc"], env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
+    });
+    const child = new Child(began, file, (ended) => this.#living.delete(ended));
     this.#living.add(child);
     return child;
   }

@@ -25,7 +25,7 @@ export const SETTINGS = {
   "cockatiel, sampling": "its README: SamplingBreaker threshold 0.2, duration 30 000; halfOpenAfter 10 000; timeout 2000, aggressive",
   "opossum": "its README: timeout 3000, errorThresholdPercentage 50, resetTimeout 30 000",
   "Effect": "its module documentation: consecutive(5), openDuration 30 s; it names no timeout: 2 s, as cockatiel",
-  "p-timeout": "it names none that is meant: 2000, as cockatiel",
+  "p-timeout": "no breaker; its README times out after 50, which is no request to a server: 2000, as cockatiel",
 } as const;
 
 export type GuardName = keyof typeof SETTINGS;
@@ -59,7 +59,7 @@ export function openGuards(name: GuardName): Promise<Guards> {
   return OPENERS[name]();
 }
 
-/** Of a version that knows it. */
+/** An option of versions that know it. */
 const HEDGE: object = { hedge: "learned" };
 
 export async function canHedge(): Promise<boolean> {

@@ -22,6 +22,12 @@ export function evenArrivals(perSecond: number, forMs: number): number[] {
   return Array.from({ length: Math.floor((perSecond * forMs) / 1000) }, (_, at) => (at * 1000) / perSecond);
 }
 
+/** What tells the processes of one measurement when it begins. */
+export interface Begin {
+  /** Wall time, in ms. */
+  readonly startsAtMs: number;
+}
+
 export interface OpenLoopHooks {
   readonly send: (index: number, plannedMs: number) => void;
   /** Each time that the loop comes round: now, in ms from the beginning, and by how much it is late. True ends it. */

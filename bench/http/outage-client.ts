@@ -3,6 +3,7 @@ import { loadUndici } from "./competitors.ts";
 import { openGuards } from "./guards.ts";
 import type { GuardName } from "./guards.ts";
 import { CutOff, evenArrivals, openLoop } from "./open-loop.ts";
+import type { Begin } from "./open-loop.ts";
 import { hear, say } from "./parent.ts";
 
 export interface OutageParameters {
@@ -23,11 +24,6 @@ export interface OutageResult {
   readonly watchedMs: number;
   /** 1 = one core. */
   readonly cpuShare: number;
-}
-
-export interface Begin {
-  /** Wall time, in ms. */
-  readonly startsAtMs: number;
 }
 
 /** A loop that stalled sends all at once what was due: they share these. */

@@ -4,7 +4,8 @@ import type { BenchOptions, Figure } from "../harness.ts";
 import type { Children } from "./children.ts";
 import { NONE, OURS, SETTINGS } from "./guards.ts";
 import type { GuardName } from "./guards.ts";
-import type { Begin, OutageParameters, OutageResult } from "./outage-client.ts";
+import type { Begin } from "./open-loop.ts";
+import type { OutageParameters, OutageResult } from "./outage-client.ts";
 import type { ServerBegan, ServerOrder } from "./server.ts";
 
 const NAMES: readonly GuardName[] = [NONE, OURS, "cockatiel, consecutive", "cockatiel, sampling", "opossum", "Effect"];

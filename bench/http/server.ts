@@ -47,7 +47,7 @@ export async function run(): Promise<void> {
   };
   process.on("message", (order: ServerOrder) => {
     if ("report" in order) return say({ received: Object.fromEntries(received) } satisfies ServerReport);
-    for (const { atMs, manner: next } of order.manners) setTimeout(() => behave(next), atMs - Date.now());
+    for (const { atMs, manner: next } of order.manners) setTimeout(() => behave(next), Math.max(0, atMs - Date.now()));
   });
   say({ port } satisfies ServerBegan);
 }

@@ -21,7 +21,9 @@ export async function measureThroughput({ quick, note }: BenchOptions, children:
   for (let round = 0; round < rounds; round++) {
     for (const name of shuffled<ClientName>(names, random)) {
       const parameters: LoopParameters = { name, url, ...pace };
-      samples.get(name)?.push(await children.result<LoopResult>("closed-loop.ts", parameters));
+      const result = await children.result<LoopResult>("closed-loop.ts", parameters);
+      if (result.failed > 0) note(`64 callers, ${name}: ${result.failed} requests failed`);
+      samples.get(name)?.push(result);
     }
     note(`64 callers, round ${round + 1} of ${rounds}`);
   }
