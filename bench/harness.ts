@@ -14,7 +14,7 @@ export interface Figure {
   /** What `other` is: the same unit, measured in the same rounds. */
   readonly comparison: string;
   readonly other: number;
-  /** value ÷ other. */
+  /** value ÷ other; no number (null in JSON) where `other` is 0. */
   readonly ratio: number;
   readonly target: string;
   readonly met: boolean;

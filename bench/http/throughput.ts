@@ -12,7 +12,7 @@ const TARGETS: Partial<Readonly<Record<ClientName, number>>> = { "undici + peers
 const SHUFFLE_SEED = 64;
 
 export async function measureThroughput({ quick, note }: BenchOptions, children: Children): Promise<readonly Figure[]> {
-  const [rounds, pace] = quick ? [2, { warmUpMs: 300, measuredMs: 500 }] : [4, { warmUpMs: 800, measuredMs: 1500 }];
+  const [rounds, pace] = quick ? [2, { warmUpMs: 250, measuredMs: 400 }] : [4, { warmUpMs: 800, measuredMs: 1500 }];
   const names = Object.keys(CLIENTS) as ClientName[];
   const samples = new Map<ClientName, LoopResult[]>(names.map((name) => [name, []]));
   const random = dice(SHUFFLE_SEED);
