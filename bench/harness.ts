@@ -14,7 +14,7 @@ export interface Figure {
   /** What `other` is: the same unit, measured in the same rounds. */
   readonly comparison: string;
   readonly other: number;
-  /** value ÷ other. */
+  /** value ÷ other; no number (null in JSON) where `other` is 0. */
   readonly ratio: number;
   readonly target: string;
   readonly met: boolean;
@@ -53,6 +53,21 @@ export async function interleave<Name extends string>(
   return samples;
 }
 
+/** A generator of its own, so that every run draws alike: the linear congruence of Numerical Recipes. Uniform in [0, 1). */
+export function dice(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+}
+
+export function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+  const order = [...items];
+  for (let left = order.length; left > 1; left--) {
+    const at = Math.floor(random() * left);
+    [order[at], order[left - 1]] = [order[left - 1] as Item, order[at] as Item];
+  }
+  return order;
+}
+
 export function median(samples: readonly number[]): number {
   return percentile(samples, 0.5);
 }
@@ -76,16 +91,20 @@ function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-/** A table for people; what each figure is compared with stands below it. */
+/** A table for people; what figures are compared with stands below the last of those that are compared with it. */
 export function table(figures: readonly Figure[]): string {
   const head = ["figure", "value", "compared", "ratio", "target", ""];
   const lines = figures.map((one) => [
-    one.figure, amount(one.value, one.unit), amount(one.other, one.unit), String(one.ratio), one.target, one.met ? "met" : "MISSED",
+    one.figure, amount(one.value, one.unit), amount(one.other, one.unit), Number.isFinite(one.ratio) ? String(one.ratio) : "",
+    one.target, one.target === "none" ? "" : one.met ? "met" : "MISSED",
   ]);
   const widths = head.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]!.length)));
   const toText = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd();
   const rule = widths.map((width) => "─".repeat(width)).join("  ").trimEnd();
-  return [toText(head), rule, ...lines.flatMap((line, at) => [toText(line), `  compared with ${figures[at]!.comparison}`])].join("\n");
+  return [toText(head), rule, ...lines.flatMap((line, at) => {
+    const { comparison } = figures[at]!;
+    return comparison === figures[at + 1]?.comparison ? [toText(line)] : [toText(line), `  compared with ${comparison}`];
+  })].join("\n");
 }
 
 function amount(value: number, unit: string): string {

@@ -22,6 +22,6 @@ if (given.length === 0) run(["scripts/check.ts"]);
 else install(tools);
 // For the power-cut tests, which are skipped, and say so, where it is not.
 if (!has("gcc")) installFromDebian(["gcc", "libc6-dev"]);
-const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts"];
+const files = given.length > 0 ? given : ["packages/**/*.test.ts", "examples/**/*.test.ts", "scripts/*.test.ts", "bench/*.test.ts", "bench/*/*.test.ts"];
 // Two at a time: the tests of processes, sockets and disks take their share of the machine.
 run(["--conditions=holdfast-source", "--test", "--test-concurrency=2", "--test-timeout=300000", ...files]);

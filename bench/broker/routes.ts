@@ -2,7 +2,7 @@
  * Time from a client's connect to its first reply, by each route. Sample by sample the routes come in another order, drawn
  * from a fixed seed: what one leaves behind (a connection to be torn down, garbage) falls on the others alike.
  */
-import { figure, median, percentile } from "../harness.ts";
+import { dice, figure, median, percentile, shuffled } from "../harness.ts";
 import type { BenchOptions, Figure } from "../harness.ts";
 import type { BrokerWorld, Way } from "./world.ts";
 
@@ -41,26 +41,12 @@ export async function measureRoutes(world: BrokerWorld, { quick, note }: BenchOp
 
 async function measureOnce(world: BrokerWorld, warmUp: number, samples: number): Promise<Percentiles> {
   const taken = Object.fromEntries(WAYS.map((way) => [way, [] as number[]])) as Record<Way, number[]>;
-  const order = new Shuffle();
+  const random = dice(1);
   for (let sample = 0; sample < warmUp + samples; sample++) {
-    for (const way of order.next()) {
+    for (const way of shuffled(WAYS, random)) {
       const tookUs = await world.sample(way);
       if (sample >= warmUp) taken[way].push(tookUs);
     }
   }
   return Object.fromEntries(WAYS.map((way) => [way, { p50: percentile(taken[way], 0.5), p99: percentile(taken[way], 0.99) }])) as unknown as Percentiles;
-}
-
-class Shuffle {
-  #state = 1;
-
-  next(): readonly Way[] {
-    const ways = [...WAYS];
-    for (let left = ways.length; left > 1; left--) {
-      this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0; // Numerical Recipes' generator: enough for an order
-      const at = Math.floor((this.#state / 2 ** 32) * left);
-      [ways[at], ways[left - 1]] = [ways[left - 1] as Way, ways[at] as Way];
-    }
-    return ways;
-  }
 }

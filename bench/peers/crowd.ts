@@ -4,6 +4,7 @@
  */
 import { peerIdFromEd25519, type PeerId, type SiteId } from "@holdfast/core";
 import { BackoffTable, type Chain, chainIdFromTargets, PeerGovernor, RttTracker, type RttTrackerOptions, SiteWatch, type SiteWatchOptions } from "@holdfast/core/peer";
+import { dice } from "../harness.ts";
 
 export const PEERS = 10_000;
 /** Questions in one round: the same ones for every subject. */
@@ -12,12 +13,6 @@ export const CHAIN: Chain = { chainId: chainIdFromTargets("resize,store"), hopIn
 export const DEFAULT_NS = 2e9;
 export const NOW = 3_600e9;
 const BEAT_NS = 1e9;
-
-/** A generator of its own, so that every run asks alike: the linear congruence of Numerical Recipes. */
-export function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
-}
 
 export function peerIds(count: number, from = 0): PeerId[] {
   return Array.from({ length: count }, (_, at) => {
