@@ -9,6 +9,7 @@ import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
 import type { PeerExplained, TransitionKind } from "./peer-book.ts";
+import { lendHost } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
 import type { PeersOptions } from "./peers-options.ts";
@@ -61,6 +62,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
         return channel?.hasSubscribers === true ? report : undefined;
       },
     };
+    lendHost(this, { call: this.#host, enter: (key) => this.#enter(key) });
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };

@@ -1,0 +1,22 @@
+import type { CallHost } from "./call.ts";
+
+/** What the forms of calls in subpaths work with. */
+export interface PeersHost {
+  readonly call: CallHost;
+  /** Before each use of a peer. Throws OPTION_INVALID for a key that is none, PEERS_CLOSED after disposal. */
+  readonly enter: (key: string) => void;
+}
+
+const HOSTS = new WeakMap<object, PeersHost>();
+
+/** For this package's own modules: `Peers` tells nobody else. */
+export function lendHost(peers: object, host: PeersHost): void {
+  HOSTS.set(peers, host);
+}
+
+/** Throws a TypeError for what another copy of this package made. */
+export function hostOf(peers: object): PeersHost {
+  const host = HOSTS.get(peers);
+  if (host === undefined) throw new TypeError("these are no peers of this copy of @holdfast/fetch");
+  return host;
+}
