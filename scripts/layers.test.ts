@@ -24,7 +24,7 @@ const CORE_LIBRARIES = ["cborg", "@noble/hashes", "@standard-schema/spec"];
 const LIGHT_PARTS = ["@holdfast/core/peer", "@holdfast/core/frame", "@holdfast/host/private-directory", "@holdfast/host/process-lock"];
 
 /** What fetch may import from outside, and in which of its files: each is an entry of its own, and the library the user's choice. */
-const FETCH_LIBRARIES: Record<string, string> = { "@grpc/grpc-js": "packages/fetch/src/grpc/" };
+const FETCH_LIBRARIES: Record<string, string> = { "@grpc/grpc-js": "packages/fetch/src/grpc/", "@opentelemetry/api": "packages/fetch/src/opentelemetry.ts" };
 
 interface Import {
   readonly file: string;

@@ -10,6 +10,7 @@ import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
 import type { PeerExplained, TransitionKind } from "./peer-book.ts";
 import { lendHost } from "./peers-host.ts";
+import type { PeersWatcher } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
 import type { PeersOptions } from "./peers-options.ts";
@@ -55,14 +56,27 @@ export class Peers extends EventTarget implements AsyncDisposable {
     this.#clock = options.clock;
     this.#book = new PeerBook(options);
     const channel = openChannel();
-    const report = (message: AttemptReport): void => channel?.publish(message);
+    const watchers = new Set<PeersWatcher>();
+    const report = (message: AttemptReport): void => {
+      channel?.publish(message);
+      for (const watcher of watchers) watcher.attempt(message);
+    };
     this.#host = {
       book: this.#book, clock: this.#clock,
       get report() {
-        return channel?.hasSubscribers === true ? report : undefined;
+        return watchers.size > 0 || channel?.hasSubscribers === true ? report : undefined;
       },
     };
-    lendHost(this, { call: this.#host, enter: (key) => this.#enter(key) });
+    this.#book.onRefusal = (refusal) => {
+      for (const watcher of watchers) watcher.refused(refusal);
+    };
+    lendHost(this, {
+      call: this.#host, enter: (key) => this.#enter(key),
+      watch: (watcher) => {
+        watchers.add(watcher);
+        return () => void watchers.delete(watcher);
+      },
+    });
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
