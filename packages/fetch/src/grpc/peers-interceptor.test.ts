@@ -33,7 +33,7 @@ const ItemsClient = makeGenericClientConstructor(ITEMS, "Items");
 
 interface Items extends Client {
   get(request: Message, metadata: Metadata, options: CallOptions, done: (error: ServiceError | null, value?: Message) => void): ClientUnaryCall;
-  list(request: Message): ClientReadableStream<Message>;
+  list(request: Message, options?: CallOptions): ClientReadableStream<Message>;
   upload(done: (error: ServiceError | null, value?: Message) => void): ClientWritableStream<Message>;
   chat(): ClientDuplexStream<Message, Message>;
 }
@@ -322,6 +322,48 @@ test("grpc: the end of the caller's own deadline is the caller's, and one that i
   assert.equal(peers.explain(client.target).inFlight, 0);
 });
 
+test("grpc: who ends a call at its deadline, does so for it: the library and the peer leave it to us to say whose it was", async (t) => {
+  const clock = new VirtualClock();
+  const peers = openPeers({ clock });
+  let isCancelled = false;
+  const client = await setUp(t, { get: ((call) => void call.on("cancelled", () => (isCancelled = true))) satisfies Get }, peers);
+  const before = Date.now();
+  let ended: Fault | undefined;
+  const call = faultOf(get(client, {}, { deadline: before + 40 })).then((fault) => (ended = fault));
+  await until(() => isCancelled);
+  for (let n = 0; n < 20; n++) await turn();
+  assert.equal(ended, undefined);
+  await clock.advance(40);
+  assert.equal(((await call).cause as DeadlineExceededError).deadline, "total");
+});
+
+test("grpc: a call within another that was cancelled is not attempted again", async (t) => {
+  const clock = new VirtualClock();
+  const peers = openPeers({ clock });
+  let asked = 0;
+  const inner = await setUp(t, {
+    get: ((_call, done) => {
+      asked++;
+      done({ code: Status.UNAVAILABLE, details: "not now" });
+    }) satisfies Get,
+  }, peers, { retryable: () => true });
+  let fault: Promise<Fault> | undefined;
+  let isCancelled = false;
+  const { target } = await serve(t, {
+    get: ((parent) => {
+      fault = faultOf(get(inner, {}, { parent }));
+      parent.on("cancelled", () => (isCancelled = true));
+    }) satisfies Get,
+  });
+  const call = connect(t, target, []).get({}, new Metadata(), {}, () => {});
+  await until(() => asked === 1 && clock.timers === 1 && peers.explain(inner.target).inFlight === 0);
+  call.cancel();
+  await until(() => isCancelled);
+  await clock.advance(200);
+  assert.equal((await (fault as Promise<Fault>)).code, Status.CANCELLED);
+  assert.equal(asked, 1);
+});
+
 test("grpc: the caller's cancel is nobody's fault, and ends a wait at once", async (t) => {
   const clock = new VirtualClock();
   const peers = openPeers({ clock });
@@ -514,11 +556,44 @@ test("grpc: a stream to a peer that is left alone is refused unsent", async (t) 
   assert.equal(asked, 1);
 });
 
+test("grpc: a call that was refused leaves no timer of its deadline", async (t) => {
+  const { target } = await serve(t, {});
+  const client = connect(t, target, [peersInterceptor(openPeers({ block: [target] }))]);
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = timers();
+  const options = { deadline: Date.now() + 3_600_000 };
+  for (let call = 0; call < 10; call++) {
+    assert.equal(causeOf(await faultOf(get(client, {}, options))), "PEER_BLOCKED");
+    const [fault] = (await once(client.list({}, options), "error")) as [Fault];
+    assert.equal(causeOf(fault), "PEER_BLOCKED");
+  }
+  assert.ok(timers() < before + 5, `${timers()} timers, ${before} before`);
+});
+
+test("grpc: a call may wait until its peer may be asked again", async (t) => {
+  const clock = new VirtualClock();
+  const peers = openPeers({ clock });
+  let isBusy = true;
+  const client = await setUp(t, {
+    get: ((_call, done) => {
+      if (isBusy) done({ code: Status.RESOURCE_EXHAUSTED, details: "busy", metadata: trailers({ "grpc-retry-pushback-ms": "3000" }) });
+      else done(null, {});
+    }) satisfies Get,
+  }, peers, { whenHeld: "wait" });
+  assert.equal((await faultOf(get(client))).details, "busy");
+  isBusy = false;
+  const call = get(client);
+  // A wait is longer by a back-off of 100 ms at most, and the deadline at least 250 ms.
+  await clock.advance(peers.explain(client.target).retryAfterMs + 150);
+  assert.deepEqual(await call, {});
+});
+
 test("grpc: a stream's first message may be waited for so long, the rest for ever", async (t) => {
   const clock = new VirtualClock();
   const peers = openPeers({ clock });
   const open: ServerWritableStream<Message, Message>[] = [];
-  const client = await setUp(t, { list: (call: ServerWritableStream<Message, Message>) => void open.push(call) }, peers, { firstMessageMs: "learned" });
+  const client = await setUp(t, { ...streams(), list: (call: ServerWritableStream<Message, Message>) => void open.push(call) }, peers, { firstMessageMs: "learned" });
+  const chat = client.chat();
   const silent = client.list({});
   silent.resume();
   await until(() => open.length === 1);
@@ -527,13 +602,17 @@ test("grpc: a stream's first message may be waited for so long, the rest for eve
   const [fault] = await ended;
   assert.equal(fault.code, Status.DEADLINE_EXCEEDED);
   assert.equal((fault.cause as DeadlineExceededError).deadline, "learned");
-  assert.equal(peers.explain(client.target).failuresInARow, 1);
+  const { failuresInARow, sites } = peers.explain(client.target);
+  assert.equal(failuresInARow, 1);
+  assert.deepEqual(sites.map(({ site, timeouts }) => [site, timeouts]), [["/test.Items/Chat", 0], ["/test.Items/List", 1]]);
+  chat.end({ n: 1 });
+  assert.deepEqual(await allOf(chat), [{ echo: 1 }], "where the caller sends a stream, the peer may wait for it");
 
   const slow = client.list({});
   await until(() => open.length === 2);
   open[1]?.write({ n: 0 });
   assert.deepEqual(await once(slow, "data"), [{ n: 0 }]);
-  assert.equal(peers.explain(client.target).sites[0]?.samples, 1);
+  assert.equal(peers.explain(client.target).sites[1]?.samples, 1);
   await clock.advance(3_600_000);
   const next = once(slow, "data");
   open[1]?.write({ n: 1 });
@@ -562,7 +641,10 @@ test("grpc: calls that are cancelled at any moment leave nothing behind", async 
     if (n % 20 === 0) await turn();
   }
   await Promise.all(ends);
-  assert.deepEqual({ inFlight: peers.explain(client.target).inFlight, timers: clock.timers }, { inFlight: 0, timers: 0 });
+  // Only a channel without calls falls idle.
+  const { internalChannel } = client.getChannel() as unknown as { internalChannel: { callCount: number } };
+  const { inFlight } = peers.explain(client.target);
+  assert.deepEqual({ inFlight, timers: clock.timers, calls: internalChannel.callCount }, { inFlight: 0, timers: 0, calls: 0 });
 });
 
 test("grpc: options are checked by name", () => {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { Metadata, status as Status } from "@grpc/grpc-js";
+import { OUTCOME_KINDS } from "../outcome.ts";
 import { judgeStatus } from "./status.ts";
 
 function said(code: Status, details: string, fields: Readonly<Record<string, string>> = {}) {
@@ -43,4 +45,14 @@ test("a pushback is read as the proposal has it, and of UNAVAILABLE makes overlo
   assert.deepEqual(pushedBack("250"), { kind: "overload", status: Status.UNAVAILABLE, retryAfterMs: 250 });
   for (const text of ["-1", "-0.5", "1e3", "soon", "0x10"]) assert.equal(pushedBack(text).retryAfterMs, "never", text);
   assert.equal(judgeStatus(said(Status.NOT_FOUND, "", { "grpc-retry-pushback-ms": "10" })).kind, "works");
+});
+
+test("whatever a peer says is judged, and a pushback is a time or never", () => {
+  const printable = fc.string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)) });
+  fc.assert(fc.property(fc.integer({ min: 1, max: 40 }), fc.string(), fc.option(printable), (code, details, pushback) => {
+    const { kind, retryAfterMs } = judgeStatus(said(code, details, pushback === null ? {} : { "grpc-retry-pushback-ms": pushback }));
+    assert.ok(OUTCOME_KINDS.includes(kind));
+    assert.equal(retryAfterMs === undefined, pushback === null);
+    assert.ok(retryAfterMs === undefined || retryAfterMs === "never" || (Number.isFinite(retryAfterMs) && retryAfterMs >= 0));
+  }));
 });

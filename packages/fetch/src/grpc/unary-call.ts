@@ -1,4 +1,4 @@
-import { Metadata, propagate as Propagate, status as Status } from "@grpc/grpc-js";
+import { Metadata, status as Status } from "@grpc/grpc-js";
 import type { InterceptingListener, InterceptorOptions, NextCall, StatusObject } from "@grpc/grpc-js";
 import { runCall } from "../call.ts";
 import { nowNs } from "../clock.ts";
@@ -17,8 +17,10 @@ interface Answer {
 
 type Context = Parameters<InnerCall["sendMessageWithContext"]>[0];
 
-/** A deadline of the library that ends this close to ours, in ms, is ours. */
+/** Who ends a call this close to our deadline, in ms, goes by it, too: the library, or the peer. */
 const SAME_MS = 25;
+/** With which it is ended: a peer that gives up resets the stream, too. */
+const ENDS_OF_TIME: ReadonlySet<Status> = new Set([Status.DEADLINE_EXCEEDED, Status.CANCELLED]);
 /** Source: gRPC proposal A6, "Retry and Hedging Metadata". */
 const ATTEMPTS_BEFORE = "grpc-previous-rpc-attempts";
 
@@ -50,7 +52,7 @@ export class UnaryCall implements InnerCall {
     this.#options = options;
     this.#nextCall = nextCall;
     this.#limits = limits;
-    this.#endsAtMs = endOf(options);
+    this.#endsAtMs = Number(options.deadline ?? Infinity);
   }
 
   start(metadata: Metadata, listener: Partial<InterceptingListener> = {}): void {
@@ -119,7 +121,6 @@ export class UnaryCall implements InnerCall {
       }, { once: true });
       inner.start(this.#metadataOf(attempt), {
         onReceiveMetadata: (metadata) => {
-          if (signal.aborted) return;
           this.#isCommitted = true;
           this.#listener.onReceiveMetadata?.(metadata);
         },
@@ -127,9 +128,10 @@ export class UnaryCall implements InnerCall {
           message = received;
         },
         onReceiveStatus: (status) => {
-          if (isAnswer(status)) resolve({ message, status });
           // Our own timer ends it in a moment, and knows whose deadline it is.
-          else if (status.code !== Status.DEADLINE_EXCEEDED || Date.now() < deadlineMs - SAME_MS) reject(new StatusError(status));
+          if (ENDS_OF_TIME.has(status.code) && Date.now() >= deadlineMs - SAME_MS) return;
+          if (isAnswer(status)) resolve({ message, status });
+          else reject(new StatusError(status));
         },
       });
       if (this.#request !== undefined) inner.sendMessageWithContext(this.#request.context, this.#request.message);
@@ -161,10 +163,4 @@ export class UnaryCall implements InnerCall {
     this.#listener.onReceiveMessage?.(message);
     this.#listener.onReceiveStatus?.(status);
   }
-}
-
-/** The caller's deadline, or that of the call within which this one is made. */
-function endOf({ deadline = Infinity, parent, propagate_flags: flags = Propagate.DEFAULTS }: InterceptorOptions): number {
-  const ownMs = Number(deadline);
-  return parent === undefined || (flags & Propagate.DEADLINE) === 0 ? ownMs : Math.min(ownMs, Number(parent.getDeadline()));
 }
