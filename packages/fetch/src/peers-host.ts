@@ -1,5 +1,7 @@
 import type { AttemptReport, CallHost } from "./call.ts";
+import type { Clock } from "./clock.ts";
 import type { PeerError } from "./errors.ts";
+import type { PeerBook } from "./peer-book.ts";
 
 /** Who is told of every attempt that is over, and of every one that was not admitted. Must not throw. */
 export interface PeersWatcher {
@@ -7,13 +9,44 @@ export interface PeersWatcher {
   refused(refusal: PeerError): void;
 }
 
-/** What the forms of calls in subpaths work with. */
-export interface PeersHost {
-  readonly call: CallHost;
+/** Where attempts are published, if there is such a thing on this platform. */
+export interface AttemptChannel {
+  readonly hasSubscribers: boolean;
+  publish(report: AttemptReport): void;
+}
+
+/** PeersHost is what calls of every form work with: the book, the clock, and who watches. */
+export class PeersHost implements CallHost {
+  readonly book: PeerBook;
+  readonly clock: Clock;
   /** Before each use of a peer. Throws OPTION_INVALID for a key that is none, PEERS_CLOSED after disposal. */
   readonly enter: (key: string) => void;
+  readonly #channel: AttemptChannel | undefined;
+  readonly #watchers = new Set<PeersWatcher>();
+  readonly #report = (report: AttemptReport): void => {
+    this.#channel?.publish(report);
+    for (const watcher of this.#watchers) watcher.attempt(report);
+  };
+
+  constructor(book: PeerBook, clock: Clock, enter: (key: string) => void, channel: AttemptChannel | undefined) {
+    this.book = book;
+    this.clock = clock;
+    this.enter = enter;
+    this.#channel = channel;
+    book.onRefusal = (refusal) => {
+      for (const watcher of this.#watchers) watcher.refused(refusal);
+    };
+  }
+
+  get report(): CallHost["report"] {
+    return this.#watchers.size > 0 || this.#channel?.hasSubscribers === true ? this.#report : undefined;
+  }
+
   /** Answers what ends it. */
-  readonly watch: (watcher: PeersWatcher) => () => void;
+  watch(watcher: PeersWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
 }
 
 const HOSTS = new WeakMap<object, PeersHost>();

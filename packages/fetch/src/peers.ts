@@ -1,6 +1,5 @@
 import { RuntimeError } from "@holdfast/core/peer";
 import { runCall } from "./call.ts";
-import type { AttemptReport, CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { PeerError } from "./errors.ts";
@@ -9,8 +8,8 @@ import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
 import type { PeerExplained, TransitionKind } from "./peer-book.ts";
-import { lendHost } from "./peers-host.ts";
-import type { PeersWatcher } from "./peers-host.ts";
+import { lendHost, PeersHost } from "./peers-host.ts";
+import type { AttemptChannel } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
 import type { PeersOptions } from "./peers-options.ts";
@@ -24,11 +23,6 @@ import { PeerTransition } from "./transition.ts";
 
 /** One message on it for each attempt that is over: `AttemptReport`. */
 export const ATTEMPT_CHANNEL = "holdfast:attempt";
-
-interface Channel {
-  readonly hasSubscribers: boolean;
-  publish(message: unknown): void;
-}
 
 export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
@@ -46,7 +40,7 @@ export function openPeers(options: PeersOptions = {}): Peers {
 export class Peers extends EventTarget implements AsyncDisposable {
   readonly #book: PeerBook;
   readonly #clock: Clock;
-  readonly #host: CallHost;
+  readonly #host: PeersHost;
   readonly #state: StateKeeper | undefined;
   #isClosed = false;
 
@@ -55,28 +49,8 @@ export class Peers extends EventTarget implements AsyncDisposable {
     const options = peersOptions(given);
     this.#clock = options.clock;
     this.#book = new PeerBook(options);
-    const channel = openChannel();
-    const watchers = new Set<PeersWatcher>();
-    const report = (message: AttemptReport): void => {
-      channel?.publish(message);
-      for (const watcher of watchers) watcher.attempt(message);
-    };
-    this.#host = {
-      book: this.#book, clock: this.#clock,
-      get report() {
-        return watchers.size > 0 || channel?.hasSubscribers === true ? report : undefined;
-      },
-    };
-    this.#book.onRefusal = (refusal) => {
-      for (const watcher of watchers) watcher.refused(refusal);
-    };
-    lendHost(this, {
-      call: this.#host, enter: (key) => this.#enter(key),
-      watch: (watcher) => {
-        watchers.add(watcher);
-        return () => void watchers.delete(watcher);
-      },
-    });
+    this.#host = new PeersHost(this.#book, this.#clock, (key) => this.#enter(key), openChannel());
+    lendHost(this, this.#host);
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
@@ -109,12 +83,12 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
-    return fetchThrough(this.#host, (key) => this.#enter(key), options);
+    return fetchThrough(this.#host, this.#host.enter, options);
   }
 
   /** An interceptor for `dispatcher.compose` of undici. Throws OPTION_INVALID. */
   undici(options: UndiciOptions = {}): UndiciInterceptor {
-    return interceptorThrough(this.#host, (key) => this.#enter(key), options);
+    return interceptorThrough(this.#host, this.#host.enter, options);
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
@@ -172,7 +146,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
 }
 
 /** Undefined where the platform has none. */
-function openChannel(): Channel | undefined {
+function openChannel(): AttemptChannel | undefined {
   const { getBuiltinModule } = globalThis.process ?? {};
   return getBuiltinModule?.("node:diagnostics_channel")?.channel(ATTEMPT_CHANNEL);
 }

@@ -1,6 +1,5 @@
 import { InterceptingCall, status as Status } from "@grpc/grpc-js";
 import type { InterceptingListener, Listener, Metadata, StatusObject } from "@grpc/grpc-js";
-import type { CallHost } from "../call.ts";
 import { nowNs, toMs, toNs } from "../clock.ts";
 import { DeadlineExceededError, PeerError } from "../errors.ts";
 import type { Outcome } from "../outcome.ts";
@@ -43,7 +42,7 @@ export function streamCall(host: PeersHost, key: string, inner: InnerCall, terms
  * timer, until the first message.
  */
 class Stream {
-  readonly #host: CallHost;
+  readonly #host: PeersHost;
   readonly #inner: InnerCall;
   readonly #terms: StreamTerms;
   readonly #pass: Pass;
@@ -54,18 +53,18 @@ class Stream {
   #given: StatusObject | undefined;
 
   /** Throws a `PeerError` if the peer is not to be asked. */
-  constructor({ call, enter }: PeersHost, key: string, inner: InnerCall, terms: StreamTerms) {
-    enter(key);
-    const pass = call.book.admit(key, terms.site, nowNs(call.clock));
+  constructor(host: PeersHost, key: string, inner: InnerCall, terms: StreamTerms) {
+    host.enter(key);
+    const pass = host.book.admit(key, terms.site, nowNs(host.clock));
     if (pass instanceof PeerError) throw pass;
-    this.#host = call;
+    this.#host = host;
     this.#inner = inner;
     this.#terms = terms;
     this.#pass = pass;
     const { firstMessageMs } = terms;
     if (firstMessageMs === undefined) return;
-    const waitNs = firstMessageMs === "learned" ? call.book.deadlineNs(pass.site, pass.startedAt) : toNs(firstMessageMs);
-    this.#timer = call.clock.setTimer(() => this.#timedOut(), toMs(waitNs));
+    const waitNs = firstMessageMs === "learned" ? host.book.deadlineNs(pass.site, pass.startedAt) : toNs(firstMessageMs);
+    this.#timer = host.clock.setTimer(() => this.#timedOut(), toMs(waitNs));
   }
 
   listener(): Listener {

@@ -105,7 +105,7 @@ export class UnaryCall implements InnerCall {
 
   async #run(options: CheckedRunOptions<Answer>): Promise<Answer> {
     this.#host.enter(this.#key);
-    return runCall(this.#host.call, this.#key, (signal, attempt) => this.#attempt(signal, attempt), options);
+    return runCall(this.#host, this.#key, (signal, attempt) => this.#attempt(signal, attempt), options);
   }
 
   #attempt(signal: AbortSignal, attempt: number): Promise<Answer> {
@@ -142,7 +142,7 @@ export class UnaryCall implements InnerCall {
   /** What the library is told of this attempt's deadline, in ms since 1970. */
   #deadlineMs(): number {
     const { deadline, attemptMs = Infinity } = this.#limits;
-    const { book, clock } = this.#host.call;
+    const { book, clock } = this.#host;
     const learnedMs = deadline === "none" ? Infinity : book.siteDeadlineMs(this.#key, this.#options.method_definition.path, nowNs(clock));
     return Math.min(this.#endsAtMs, Math.ceil(Date.now() + Math.min(learnedMs, attemptMs)));
   }
