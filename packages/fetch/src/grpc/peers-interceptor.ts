@@ -12,8 +12,10 @@ import type { InnerCall } from "./unary-call.ts";
 
 export type { CausedStatus } from "./status.ts";
 
-/** Limits are about calls of one request and one answer; the caller's own deadline is the bound of all of it. */
-export interface GrpcOptions extends Omit<CallLimits, "totalMs"> {
+/** Of calls of one request and one answer; the caller's own deadline is the bound of all of it. */
+type GrpcLimits = Pick<CallLimits, "attempts" | "attemptMs" | "deadline" | "backoffBaseMs" | "backoffMaxMs" | "whenHeld">;
+
+export interface GrpcOptions extends GrpcLimits {
   /** Who is asked: a key, or what makes one of the channel's target. Default: the target, without `dns:`. */
   readonly peer?: string | ((target: string) => string);
   /** Which methods may be asked more than once, by path (`/package.Service/Method`). Default: none. */
@@ -24,15 +26,18 @@ export interface GrpcOptions extends Omit<CallLimits, "totalMs"> {
 
 /**
  * What a channel should be told, so that failures are handled in one place: no retries of its own (`retryPolicy` and
- * `hedgingPolicy` of a `grpc.service_config` are without effect then), and a reconnection at least every 10 s, before which
- * every call fails unsent, a probe of ours, too.
+ * `hedgingPolicy` of a `grpc.service_config` are without effect then), and a reconnection about every 10 s at most, before
+ * which every call fails unsent, a probe of ours, too.
  */
 export const CHANNEL_OPTIONS = Object.freeze({
   "grpc.enable_retries": 0, "grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 10_000,
 }) satisfies ChannelOptions;
 
-const { totalMs: _, ...LIMITS } = LIMIT_RULES;
-const RULES: Rules<Required<GrpcOptions>> = { ...LIMITS, peer: either(aText, aFunction), retryable: aFunction, firstMessageMs: either(aDuration, oneOf("learned")) };
+const { attempts, attemptMs, deadline, backoffBaseMs, backoffMaxMs, whenHeld } = LIMIT_RULES;
+const RULES: Rules<Required<GrpcOptions>> = {
+  attempts, attemptMs, deadline, backoffBaseMs, backoffMaxMs, whenHeld,
+  peer: either(aText, aFunction), retryable: aFunction, firstMessageMs: either(aDuration, oneOf("learned")),
+};
 const ATTEMPTS = 3;
 
 /**
