@@ -76,26 +76,26 @@ for (const tarball of tarballs) {
 const ON_SERVERS = `import { openPeers } from "@holdfast/fetch";
 import type { Peers, RunOptions } from "@holdfast/fetch";
 import { inspectState } from "@holdfast/fetch/inspect";
-import { prometheusText } from "@holdfast/fetch/prometheus";
+import { observePeers } from "@holdfast/fetch/prometheus";
 import { VirtualClock } from "@holdfast/fetch/testing";
 await using peers = openPeers({ state: "./peers.db", clock: new VirtualClock() });
 const options: RunOptions<number> = { attempts: 2 };
 const one: number = await peers.run("api", async (_signal, attempt) => attempt, options);
 const answer: Response = await peers.fetch({ retry: "safe-methods" })("https://api.example.com", { signal: AbortSignal.timeout(one) });
 const all: Peers = peers;
-export const seen: string[] = [prometheusText(all), answer.statusText, ...inspectState("./peers.db").map(({ peer }) => peer)];
+export const seen: string[] = [observePeers(all).text(), answer.statusText, ...inspectState("./peers.db").map(({ peer }) => peer)];
 peers.undici({ attemptMs: 100 });
 // @ts-expect-error: an attempt is a number
 peers.run("api", (_signal, attempt: string) => attempt);
 `;
 const IN_BROWSERS = `import { openPeers } from "@holdfast/fetch";
-import { prometheusText } from "@holdfast/fetch/prometheus";
+import { observePeers } from "@holdfast/fetch/prometheus";
 import { VirtualClock } from "@holdfast/fetch/testing";
 const peers = openPeers({ clock: new VirtualClock() });
 peers.addEventListener("down", ({ peer, retryAfterMs }) => document.title = peer + retryAfterMs.toFixed());
 const answer: Response = await peers.fetch()(new URL("/v1/items", location.href));
 using permit = peers.acquire("api");
-export const seen: string[] = [prometheusText(peers), permit.peer, answer.statusText];
+export const seen: string[] = [observePeers(peers).text(), permit.peer, answer.statusText];
 `;
 const NO_UNDICI = `// @ts-expect-error: there is no undici in a browser
 peers.undici();

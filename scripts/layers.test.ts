@@ -23,6 +23,9 @@ const CORE_LIBRARIES = ["cborg", "@noble/hashes", "@standard-schema/spec"];
 /** All that broker may load of core and host: every client of every service loads it too, and with the rest it would take twice as long. */
 const LIGHT_PARTS = ["@holdfast/core/peer", "@holdfast/core/frame", "@holdfast/host/private-directory", "@holdfast/host/process-lock"];
 
+/** What fetch may import from outside, and in which of its files: each is an entry of its own, and the library the user's choice. */
+const FETCH_LIBRARIES: Record<string, string> = { "@grpc/grpc-js": "packages/fetch/src/grpc/", "@opentelemetry/api": "packages/fetch/src/opentelemetry.ts" };
+
 interface Import {
   readonly file: string;
   readonly target: string;
@@ -57,6 +60,12 @@ test("layers: core needs a CBOR library and a hash, its peer components neither"
     assert.ok(CORE_LIBRARIES.some((library) => target === library || target.startsWith(`${library}/`)), `${file} imports ${target}`);
     assert.ok(!file.startsWith("packages/core/src/peer/"), `${file} imports ${target}: the peer components depend on nothing`);
   }
+});
+
+test("layers: fetch imports libraries only where they are asked for", () => {
+  const libraries = importsOf("packages/fetch/src").filter(({ target }) => !target.startsWith(".") && !target.startsWith("node:") && target !== "@holdfast/core/peer");
+  assert.deepEqual(new Set(libraries.map(({ target }) => target)), new Set(Object.keys(FETCH_LIBRARIES)));
+  for (const { file, target } of libraries) assert.ok(file.startsWith(FETCH_LIBRARIES[target] as string), `${file} imports ${target}`);
 });
 
 test("layers: packages import only what lies below them", () => {

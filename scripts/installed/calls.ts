@@ -1,6 +1,6 @@
 /** What `@holdfast/fetch` promises of calls on every platform: nothing here is Node.js's. */
 import { AdvisedToWaitError, CoolingDownError, DeadlineExceededError, openPeers, PeerBlockedError } from "@holdfast/fetch";
-import { prometheusText } from "@holdfast/fetch/prometheus";
+import { observePeers } from "@holdfast/fetch/prometheus";
 import { VirtualClock } from "@holdfast/fetch/testing";
 
 export function check(isSo: boolean, what: string): asserts isSo {
@@ -39,7 +39,7 @@ async function checkOutage(origin: string): Promise<void> {
   for (let failure = 1; failure <= 5; failure++) await (await fetch(`${origin}/answers/500/outage`)).text();
   const refusal = await errorOf(fetch(`${origin}/answers/200/outage`));
   check(refusal instanceof CoolingDownError && (refusal.retryAfterMs ?? 0) > 0, "a peer that fails is left alone");
-  check(prometheusText(peers).includes(`holdfast_peer_down{peer="${origin}"} 1`), "which shows in its metrics");
+  check(observePeers(peers).text().includes(`holdfast_peer_down{peer="${origin}"} 1`), "which shows in its metrics");
   await clock.advance(600_000);
   check((await fetch(`${origin}/answers/200/outage`)).status === 200, "and is tried after its cooldown");
   check(seen.join() === `down ${origin},up ${origin}`, "events tell of both");

@@ -1,8 +1,7 @@
 import { BackoffTable, PeerGovernor, ProbeLeases, RttTracker } from "@holdfast/core/peer";
 import type { BackoffState, BudgetTier, PeerHealth, PolicyDecision } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
-import { AdvisedToWaitError, CoolingDownError, PeerBlockedError, withoutStack } from "./errors.ts";
-import type { PeerError } from "./errors.ts";
+import { AdvisedToWaitError, CoolingDownError, PeerBlockedError, PeerError, withoutStack } from "./errors.ts";
 import { evidenceOfKind } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import { PeerRecord } from "./peer-record.ts";
@@ -89,6 +88,7 @@ export class PeerBook {
   /** Told each peer whose state is to be written. */
   onChange: (record: PeerRecord, kind: "soft" | "hard") => void = () => {};
   onTransition: (peer: string, kind: TransitionKind, retryAfterMs: number, reason: string) => void = () => {};
+  onRefusal: (refusal: PeerError) => void = () => {};
 
   constructor(options: CheckedPeersOptions) {
     this.#options = options;
@@ -127,6 +127,12 @@ export class PeerBook {
 
   /** A pass, or why there is none. */
   admit(key: string, siteName: string, now: number): Pass | PeerError {
+    const admitted = this.#admit(key, siteName, now);
+    if (admitted instanceof PeerError) this.onRefusal(admitted);
+    return admitted;
+  }
+
+  #admit(key: string, siteName: string, now: number): Pass | PeerError {
     const { policy } = this.governor;
     const { nextExpiry } = policy;
     if (nextExpiry !== "never" && nextExpiry <= now) this.#expirePolicy(now);

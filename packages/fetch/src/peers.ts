@@ -2,7 +2,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { RuntimeError } from "@holdfast/core/peer";
 import { runCall } from "./call.ts";
-import type { AttemptReport, CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { PeerError } from "./errors.ts";
@@ -11,6 +10,8 @@ import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
 import type { PeerExplained, TransitionKind } from "./peer-book.ts";
+import { lendHost, PeersHost } from "./peers-host.ts";
+import type { AttemptChannel } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
 import type { CheckedPeersOptions, PeersOptions } from "./peers-options.ts";
@@ -22,11 +23,6 @@ import { PeerTransition } from "./transition.ts";
 
 /** One message on it for each attempt that is over: `AttemptReport`. */
 export const ATTEMPT_CHANNEL = "holdfast:attempt";
-
-interface Channel {
-  readonly hasSubscribers: boolean;
-  publish(message: unknown): void;
-}
 
 export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
@@ -42,7 +38,7 @@ export type KeepState = (state: string | StateStore, book: PeerBook, options: Ch
 export class Peers extends EventTarget implements AsyncDisposable {
   readonly #book: PeerBook;
   readonly #clock: Clock;
-  readonly #host: CallHost;
+  readonly #host: PeersHost;
   readonly #state: StateKeeper | undefined;
   #isClosed = false;
 
@@ -51,14 +47,8 @@ export class Peers extends EventTarget implements AsyncDisposable {
     const options = peersOptions(given);
     this.#clock = options.clock;
     this.#book = new PeerBook(options);
-    const channel = openChannel();
-    const report = (message: AttemptReport): void => channel?.publish(message);
-    this.#host = {
-      book: this.#book, clock: this.#clock,
-      get report() {
-        return channel?.hasSubscribers === true ? report : undefined;
-      },
-    };
+    this.#host = new PeersHost(this.#book, this.#clock, (key) => this.#enter(key), openChannel());
+    lendHost(this, this.#host);
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
@@ -92,7 +82,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
-    return this.through((host, enter) => fetchThrough(host, enter, options));
+    return fetchThrough(this.#host, this.#host.enter, options);
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
@@ -142,11 +132,6 @@ export class Peers extends EventTarget implements AsyncDisposable {
     this.#state?.close();
   }
 
-  /** What another form of calls is made of: where they happen, and what each asks first. */
-  protected through<Form>(make: (host: CallHost, enter: (key: string) => void) => Form): Form {
-    return make(this.#host, (key) => this.#enter(key));
-  }
-
   #enter(key: string): void {
     if (typeof key !== "string" || key === "") throw new RuntimeError("OPTION_INVALID", { option: "peer", value: key, reason: "must be a text" });
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
@@ -155,7 +140,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
 }
 
 /** Undefined where the platform has none. */
-function openChannel(): Channel | undefined {
+function openChannel(): AttemptChannel | undefined {
   const { getBuiltinModule } = globalThis.process ?? {};
   return getBuiltinModule?.("node:diagnostics_channel")?.channel(ATTEMPT_CHANNEL);
 }

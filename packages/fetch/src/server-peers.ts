@@ -1,4 +1,5 @@
 import { Peers } from "./peers.ts";
+import { hostOf } from "./peers-host.ts";
 import type { PeersOptions } from "./peers-options.ts";
 import { openState } from "./state/open-state.ts";
 import { StateKeeper } from "./state/state-keeper.ts";
@@ -18,6 +19,7 @@ export class ServerPeers extends Peers {
 
   /** An interceptor for `dispatcher.compose` of undici. Throws OPTION_INVALID. */
   undici(options: UndiciOptions = {}): UndiciInterceptor {
-    return this.through((host, enter) => interceptorThrough(host, enter, options));
+    const host = hostOf(this);
+    return interceptorThrough(host, host.enter, options);
   }
 }
