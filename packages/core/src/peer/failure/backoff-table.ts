@@ -1,41 +1,13 @@
 import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
 import type { PeerId } from "../../base/ids.ts";
-import { NS_PER_MS, NS_PER_S, addNs } from "../../base/time.ts";
+import { NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
-import { UINT32_MAX, boundQuantity, isQuantity, powerOfTwo, readObject, readQuantity, wholeOption } from "../quantity.ts";
+import { UINT32_MAX, isQuantity, readObject, readQuantity, wholeOption } from "../quantity.ts";
+import { backOff, forgiveFailures, newBackoff, noteAttempt, retryAtOf, takeAdvice } from "./backoff-schedule.ts";
+import type { BackoffEntry, BackoffSchedule, BackoffState } from "./backoff-schedule.ts";
 
-export interface BackoffOptions<K extends string = PeerId> {
-  /** Delay after the first failure, in ns; doubles with each further one. At least 1. Default 10 ms. */
-  readonly baseNs: number;
-  /** Longest delay, in ns, also of one that the remote advised. At least 1. Default 60 s. */
-  readonly maxDelayNs: number;
-  /** Failures of one instant (a broken connection with many requests in flight) count as one. Reference: false. */
-  readonly oneStepPerInstant: boolean;
-  /** An advisory is kept apart: it never shortens a cooldown, and no success clears it. Reference: false. */
-  readonly adviceApart: boolean;
-  /**
-   * Spreads delays, so that peers that failed together do not come back together: `full` draws from all of the
-   * delay, `equal` from its upper half, `decorrelated` from `baseNs` to three times the last delay; each lengthens an
-   * advisory by up to `adviceSpread` of it. Default `none`. Source: M. Brooker, "Exponential Backoff And Jitter" (AWS
-   * Architecture Blog, 2015), for all three.
-   */
-  readonly jitter: "none" | "full" | "equal" | "decorrelated";
-  /**
-   * An advisory is lengthened by a uniform share of itself, up to this one; above 0. Default 0.5. Of n clients that were
-   * given the same advice, more than 1.5 times the mean arrive in one of B equal parts of the spread with a probability
-   * of at most B · exp(−0.108 · n / B) (Chernoff's bound for a Poisson count): 2e−8 for 10 000 clients and 50 parts,
-   * whatever the share. The share is what divides their rate: half of the advice gives a server as many clients a
-   * second as it gets when they come evenly over half of the time that it asked for.
-   */
-  readonly adviceSpread: number;
-  /**
-   * The longest that advice upon advice keeps us away without anything sent in between, or shown to work after it, in ns, at least 1;
-   * the spread of the last one is part of it. Only with `adviceApart`. Default 300 s.
-   */
-  readonly adviceTotalMaxNs: number;
-  /** Draws from [0, 1): the engine's seeded generator. Needed for jitter only. */
-  readonly random: () => number;
+export interface BackoffOptions<K extends string = PeerId> extends BackoffSchedule {
   /** Peers held, at least 1. At the bound those go that may be tried, or may be soonest. Default 16384. */
   readonly maxEntries: number;
   /** Told each peer that the bound drops, so that its stored state can go too. */
@@ -63,32 +35,13 @@ export const REFERENCE_BACKOFF: BackoffOptions<string> = {
   adviceApart: false,
 };
 
-/** What is known of one peer that failed or asked to be left alone. Plain data; times are engine time. */
-export interface BackoffState {
-  /** Consecutive failures and advisories: the step of the schedule. */
-  readonly attempts: number;
-  readonly lastAttempt: number;
-  /** End of the cooldown that failures caused; in the reference also of one that was advised. */
-  readonly nextRetry: number;
-  /** Instant of the last failure that counted, 0 = none. */
-  readonly failedAt: number;
-  /** End of the cooldown that the remote advised, 0 = none. Only with `adviceApart`. */
-  readonly advisedUntil: number;
-  /** Since when advice has kept us away without an attempt, 0 = something was sent since. Only with `adviceApart`. */
-  readonly advisedSince: number;
-  /** The delay that the last failure caused, in ns, 0 = none: what `decorrelated` draws the next one from. */
-  readonly delayNs: number;
-}
-
 /** The instant from which a peer may be tried that cools down until then. */
 export type Cooldown = Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
 
-interface Entry extends Writable<BackoffState> {
+interface Entry extends BackoffEntry {
   /** What was last answered of it, so that asking again makes no garbage. */
   cooldown: Cooldown | undefined;
 }
-
-type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 /**
  * BackoffTable says how long to leave a failing peer alone. A peer without an entry may always be tried.
@@ -137,16 +90,7 @@ export class BackoffTable<K extends string = PeerId> {
 
   recordFailure(peer: K, now: number): void {
     assert(isQuantity(now), "an instant is a quantity");
-    const entry = this.#entryOf(peer);
-    const repeated = this.#options.oneStepPerInstant && entry.attempts > 0 && entry.failedAt === now;
-    if (repeated && entry.nextRetry > now) return; // B3
-    // A life sign may have ended the cooldown within this very instant: it is set anew, at the same step.
-    if (!repeated) entry.attempts = nextAttempt(entry.attempts);
-    entry.lastAttempt = now;
-    entry.failedAt = now;
-    const delayNs = this.#options.jitter === "decorrelated" ? this.#decorrelated(entry.delayNs) : this.#spread(this.#delayNs(entry.attempts));
-    entry.delayNs = delayNs;
-    entry.nextRetry = addNs(now, delayNs); // B1
+    backOff(this.#entryOf(peer), this.#options, now); // B1, B3
   }
 
   /**
@@ -155,26 +99,13 @@ export class BackoffTable<K extends string = PeerId> {
    */
   recordRemoteAdvisory(peer: K, now: number, minBackoffNs: number): void {
     assert(isQuantity(now), "an instant is a quantity");
-    const { adviceApart, adviceTotalMaxNs } = this.#options;
-    const entry = this.#entryOf(peer);
-    entry.lastAttempt = now;
-    const until = addNs(now, this.#lengthen(Math.min(boundQuantity(minBackoffNs), this.#options.maxDelayNs))); // B1
-    if (!adviceApart) {
-      entry.attempts = nextAttempt(entry.attempts);
-      entry.nextRetry = until;
-      return;
-    }
-    // Advice that ended so long ago kept nobody away; neither did any that we never wanted to act against.
-    if (entry.advisedSince === 0 || now >= addNs(entry.advisedUntil, adviceTotalMaxNs)) entry.advisedSince = now;
-    entry.advisedUntil = Math.max(entry.advisedUntil, Math.min(until, addNs(entry.advisedSince, adviceTotalMaxNs))); // B2, B5
+    takeAdvice(this.#entryOf(peer), this.#options, now, minBackoffNs); // B1, B2, B5
   }
 
   /** Something is sent to the peer: what it advises from now on counts anew. True if that changed what is held. */
   recordAttempt(peer: K, now: number): boolean {
     const entry = this.#entries.get(peer);
-    if (entry === undefined || entry.advisedSince === 0 || entry.advisedUntil > now) return false;
-    entry.advisedSince = 0;
-    return true;
+    return entry !== undefined && noteAttempt(entry, now);
   }
 
   /** Forgets the peer's failures; with `adviceApart` not its advisory, unless that has run its time by `now`. */
@@ -182,8 +113,7 @@ export class BackoffTable<K extends string = PeerId> {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return;
     this.#version++;
-    if (entry.advisedUntil <= now) this.#entries.delete(peer);
-    else Object.assign(entry, { attempts: 0, nextRetry: 0, failedAt: 0, delayNs: 0 });
+    if (forgiveFailures(entry, now)) this.#entries.delete(peer);
   }
 
   /**
@@ -205,7 +135,7 @@ export class BackoffTable<K extends string = PeerId> {
   /** The instant from which the peer may be tried; 0 for a peer without an entry. */
   retryAt(peer: K): number {
     const entry = this.#entries.get(peer);
-    return entry === undefined ? 0 : endOf(entry);
+    return entry === undefined ? 0 : retryAtOf(entry);
   }
 
   /** What keeps us from trying the peer at `now`. */
@@ -215,7 +145,7 @@ export class BackoffTable<K extends string = PeerId> {
     const { nextRetry, advisedUntil, cooldown } = entry;
     if (now >= nextRetry && now >= advisedUntil) return undefined;
     const isCurrent = cooldown !== undefined && (nextRetry > advisedUntil ? cooldown.retryAt === nextRetry : cooldown.retryAt === advisedUntil);
-    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: endOf(entry) });
+    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: retryAtOf(entry) });
   }
 
   /** Consecutive failures: the step of the schedule, 0 = none since the last success. */
@@ -231,16 +161,7 @@ export class BackoffTable<K extends string = PeerId> {
 
   /** Takes a state over verbatim, counting nothing. Throws SNAPSHOT_INVALID. */
   restoreState(peer: K, state: BackoffState): void {
-    const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs } = readObject("backoff", state);
-    const entry = {
-      attempts: readQuantity("backoff", "attempts", attempts, UINT32_MAX),
-      lastAttempt: readQuantity("backoff", "lastAttempt", lastAttempt),
-      nextRetry: readQuantity("backoff", "nextRetry", nextRetry),
-      failedAt: readQuantity("backoff", "failedAt", failedAt),
-      advisedUntil: readQuantity("backoff", "advisedUntil", advisedUntil),
-      advisedSince: readQuantity("backoff", "advisedSince", advisedSince),
-      delayNs: readQuantity("backoff", "delayNs", delayNs),
-    };
+    const entry = readBackoff(state);
     Object.assign(this.#entryOf(peer), entry);
   }
 
@@ -253,44 +174,26 @@ export class BackoffTable<K extends string = PeerId> {
     this.#version++;
     let entry = this.#entries.get(peer);
     if (entry === undefined) {
-      makeRoom(this.#entries, this.#options.maxEntries, endOf, this.#options.onEvict); // B4
-      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0, cooldown: undefined };
+      makeRoom(this.#entries, this.#options.maxEntries, retryAtOf, this.#options.onEvict); // B4
+      entry = { ...newBackoff(), cooldown: undefined };
       this.#entries.set(peer, entry);
     }
     return entry;
   }
-
-  #delayNs(attempts: number): number {
-    return Math.min(this.#options.baseNs * powerOfTwo(attempts - 1), this.#options.maxDelayNs);
-  }
-
-  /** A delay of at least 1 ns and at most the whole one. */
-  #spread(delayNs: number): number {
-    const { jitter, random } = this.#options;
-    if (jitter === "none") return delayNs;
-    const certainNs = jitter === "full" ? 0 : Math.floor(delayNs / 2);
-    return Math.min(delayNs, certainNs + 1 + Math.floor(random() * (delayNs - certainNs)));
-  }
-
-  /** From `baseNs` to three times the last delay, which is `baseNs` at first; whole, and at most the cap. */
-  #decorrelated(lastNs: number): number {
-    const { baseNs, maxDelayNs, random } = this.#options;
-    const widthNs = Math.max(0, 3 * Math.max(lastNs, baseNs) - baseNs);
-    return Math.min(maxDelayNs, baseNs + Math.floor(random() * (widthNs + 1)));
-  }
-
-  #lengthen(adviceNs: number): number {
-    const { jitter, random, adviceSpread } = this.#options;
-    return jitter === "none" ? adviceNs : addNs(adviceNs, Math.floor(random() * adviceNs * adviceSpread));
-  }
 }
 
-function nextAttempt(attempts: number): number {
-  return attempts < UINT32_MAX ? attempts + 1 : UINT32_MAX;
-}
-
-function endOf(entry: BackoffState): number {
-  return Math.max(entry.nextRetry, entry.advisedUntil);
+/** Checks a stored state. Throws SNAPSHOT_INVALID. */
+function readBackoff(state: BackoffState): BackoffEntry {
+  const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs } = readObject("backoff", state);
+  return {
+    attempts: readQuantity("backoff", "attempts", attempts, UINT32_MAX),
+    lastAttempt: readQuantity("backoff", "lastAttempt", lastAttempt),
+    nextRetry: readQuantity("backoff", "nextRetry", nextRetry),
+    failedAt: readQuantity("backoff", "failedAt", failedAt),
+    advisedUntil: readQuantity("backoff", "advisedUntil", advisedUntil),
+    advisedSince: readQuantity("backoff", "advisedSince", advisedSince),
+    delayNs: readQuantity("backoff", "delayNs", delayNs),
+  };
 }
 
 function stateOf({ attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs }: Entry): BackoffState {
