@@ -1,7 +1,9 @@
+import { NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { powerOfTwo } from "../quantity.ts";
 import { COUNT, EMA_UPDATED_AT, RTTVAR, SRTT } from "./ema-cells.ts";
 import { fade, WIDENING_ONE } from "./learned-site.ts";
-import type { LearnedSite } from "./learned-site.ts";
+import type { GlobalPrior } from "./global-prior.ts";
+import type { LearnedSite, SiteLearning } from "./learned-site.ts";
 
 /** What of RttTrackerOptions says how a budget is made of what was learned. */
 export interface BudgetOptions {
@@ -14,6 +16,11 @@ export interface BudgetOptions {
   readonly widening: number;
   readonly backsOff: boolean;
 }
+
+/** How the product learns, and what it makes of it: see RttTrackerOptions. */
+export const PRODUCT_LEARNING: SiteLearning & Omit<BudgetOptions, "budgetFloorNs" | "budgetCeilingNs"> = {
+  minDeviationNs: 5 * NS_PER_MS, blendSamples: 3, halfLifeNs: 600 * NS_PER_S, tails: true, tailSamples: 32, widening: 0.5, backsOff: true,
+};
 
 /**
  * BudgetBlend makes one budget of several estimates, from the least to the most particular:
@@ -38,6 +45,8 @@ export class BudgetBlend {
   #unlearned = 1;
   /** What its age left of the last estimate. */
   freshness = 1;
+  /** How much slower the slowest answers are reckoned to be than the site's own. */
+  tailScale = 1;
 
   constructor(options: BudgetOptions) {
     this.#options = options;
@@ -47,6 +56,7 @@ export class BudgetBlend {
     this.meanNs = staticDefaultNs / 3;
     this.#deviationNs = staticDefaultNs / 6;
     this.#unlearned = 1;
+    this.tailScale = 1;
   }
 
   /** Answers what the estimate there weighs. */
@@ -72,22 +82,31 @@ export class BudgetBlend {
     return weight;
   }
 
+  /** How long to wait for an answer of a site that has no chains and no reports; undefined: of one of which nothing is known. */
+  siteBudgetNs(prior: GlobalPrior, site: LearnedSite | undefined, staticDefaultNs: number, now: number): number {
+    this.begin(staticDefaultNs);
+    this.shrink(prior.cells, 0, now);
+    if (site !== undefined) this.shrink(site.cells, site.at, now);
+    return this.budgetNs(prior.shape, site, staticDefaultNs, now);
+  }
+
   /**
    * How long to wait for an answer, in ns. Floor and ceiling bound what was learned, not the default.
    *
    *     budget = widened · 2^max(0, timeouts − 1) · max(mean + 4 · deviation, tail)
    *
-   * The tail is the site's own, times `ownScale`, w = n / (n + tailSamples), and for the rest the blended mean times `shape`, the
+   * The tail is the site's own, times `tailScale`, w = n / (n + tailSamples), and for the rest the blended mean times `shape`, the
    * slowest over the mean of all sites. Source: RFC 6298 §2.3 for the first term; the second because mean + 4 × deviation
    * is exceeded by one round trip in fifty where they are lognormal (docs/lab/deadlines).
    */
-  budgetNs(shape: number, site: LearnedSite | undefined, ownScale: number, staticDefaultNs: number, ageNs: number): number {
+  budgetNs(shape: number, site: LearnedSite | undefined, staticDefaultNs: number, now: number): number {
     const { minDeviationNs, budgetFloorNs, budgetCeilingNs, widening, backsOff, halfLifeNs, tailSamples } = this.#options;
     let budgetNs = Math.max(this.meanNs + 4 * this.#deviationNs, this.meanNs * shape);
     const samples = site === undefined ? 0 : site.tailSize;
     if (site !== undefined && samples > 0) {
-      const size = samples * fade(ageNs, halfLifeNs);
-      budgetNs = (size * (site.tailNs * ownScale) + tailSamples * budgetNs) / (size + tailSamples);
+      const { lastUpdatedAt } = site;
+      const size = lastUpdatedAt === 0 ? samples : samples * fade(now - lastUpdatedAt, halfLifeNs);
+      budgetNs = (size * (site.tailNs * this.tailScale) + tailSamples * budgetNs) / (size + tailSamples);
     }
     const leastNs = this.meanNs + 4 * minDeviationNs;
     if (leastNs > budgetNs && this.#unlearned < 1) budgetNs = leastNs;

@@ -23,9 +23,9 @@ export class GlobalPrior {
   }
 
   /** One measured round trip of any site; a quantity. */
-  observe(elapsedNs: number, now: number, { halfLifeNs, tails }: SiteLearning): void {
-    learnAged(this.cells, 0, elapsedNs, now, halfLifeNs, ALPHA, BETA);
-    if (!tails) return;
+  observe(elapsedNs: number, now: number, learning: SiteLearning): void {
+    learnAged(this.cells, 0, elapsedNs, now, learning, ALPHA, BETA);
+    if (!learning.tails) return;
     learnTail((this.words ??= new Uint16Array(TAIL_WORDS)), 0, elapsedNs);
     this.#shape = -1;
   }

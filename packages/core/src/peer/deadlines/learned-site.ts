@@ -104,7 +104,7 @@ export class LearnedSite {
     const { cells, words, at } = this;
     const { halfLifeNs, tails } = this.learning;
     const lastAt = this.lastUpdatedAt;
-    learnAged(cells, at, elapsedNs, now, halfLifeNs);
+    learnAged(cells, at, elapsedNs, now, this.learning);
     words[4 * at + TIMEOUTS] = 0;
     const { widening } = this;
     if (widening > 0) words[4 * at + WIDENING] = widening - (widening < 64 ? 1 : widening >> 6);
@@ -173,7 +173,7 @@ export class LearnedSite {
 }
 
 /** A sample, of an estimate that ages: after a long silence it begins to learn again, and what was known counts for what it still weighs. */
-export function learnAged(cells: Float64Array, at: number, elapsedNs: number, now: number, halfLifeNs: number, alpha = ALPHA, beta = BETA): void {
+export function learnAged(cells: Float64Array, at: number, elapsedNs: number, now: number, { halfLifeNs }: SiteLearning, alpha = ALPHA, beta = BETA): void {
   const updatedAt = cells[at + EMA_UPDATED_AT] as number;
   if (updatedAt > 0 && now - updatedAt >= halfLifeNs / 8) discountAt(cells, at, rememberedSamples(now - updatedAt, halfLifeNs));
   cells[at + EMA_UPDATED_AT] = now;

@@ -176,7 +176,7 @@ export class RttSite<S extends string = SiteId> extends LearnedSite {
     const known = forgets ? this.#findEdge(chain) : undefined;
     if (known !== undefined) relearnAt(known.cells, known.at, elapsedNs);
     const edge = this.#edgeOf(chain);
-    learnAged(edge.cells, edge.at, elapsedNs, now, this.#options.halfLifeNs);
+    learnAged(edge.cells, edge.at, elapsedNs, now, this.#options);
   }
 
   /** An attempt that was given up after this time: at least so long. */

@@ -1,6 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { ChainId, SiteId } from "../../base/ids.ts";
-import { addNs, elapsedNs } from "../../base/time.ts";
+import { addNs } from "../../base/time.ts";
 import { makeRoom } from "../make-room.ts";
 import { boundQuantity, isQuantity, readList, readObject, readQuantity, readText } from "../quantity.ts";
 import { setRecent } from "../recent-map.ts";
@@ -131,7 +131,7 @@ export class RttTracker<S extends string = SiteId> {
     entry.observeRoundTrip(chain, elapsedNs, now);
     if (chain !== undefined) {
       const prior = this.#priorOf(chain.chainId);
-      learnAged(prior.cells, prior.at, elapsedNs, now, this.#options.halfLifeNs);
+      learnAged(prior.cells, prior.at, elapsedNs, now, this.#options);
     }
     this.#global.observe(elapsedNs, now, this.#options);
   }
@@ -205,8 +205,8 @@ export class RttTracker<S extends string = SiteId> {
     const keptNs = entry === undefined ? 0 : entry.keptBudgetNs(chain, staticDefaultNs, now);
     if (keptNs > 0) return keptNs;
     this.#blend(entry, chain, staticDefaultNs, context);
-    const age = elapsedSince(context.now, entry?.lastUpdatedAt);
-    const boundedNs = this.#blended.budgetNs(this.#global.shape, entry, this.#ownScale(entry, chain), staticDefaultNs, age);
+    if (this.#edgeWeight > 0 && entry !== undefined) this.#scaleTail(entry, chain as Chain);
+    const boundedNs = this.#blended.budgetNs(this.#global.shape, entry, staticDefaultNs, now);
     if (entry !== undefined) entry.keepBudget(chain, staticDefaultNs, now, boundedNs);
     return boundedNs;
   }
@@ -342,12 +342,11 @@ export class RttTracker<S extends string = SiteId> {
     if (blended.meanNs < composed.srttNs) blended.meanNs = composed.srttNs;
   }
 
-  /** How much slower the edge's slowest answers are reckoned to be than the site's. */
-  #ownScale(entry: RttSite<S> | undefined, chain: Chain | undefined): number {
-    if (entry === undefined || chain === undefined || this.#edgeWeight === 0) return 1;
+  /** The edge's slowest answers are as much slower than the site's as its mean is. */
+  #scaleTail(entry: RttSite<S>, chain: Chain): void {
     const { srttNs } = entry;
     const edge = entry.edge(chain);
-    return edge === undefined || srttNs === 0 ? 1 : 1 + this.#edgeWeight * (edge.srttNs / srttNs - 1);
+    if (edge !== undefined && srttNs > 0) this.#blended.tailScale = 1 + this.#edgeWeight * (edge.srttNs / srttNs - 1);
   }
 
   #widenedBy(entry: RttSite<S>): number {
@@ -421,8 +420,4 @@ const NOTHING: TierWeight = { weight: 0, srttNs: 0, rttvarNs: 0, sampleCount: 0 
 /** The static default as an estimate. */
 function asEstimate(staticDefaultNs: number): EmaState {
   return { srttNs: Math.floor(staticDefaultNs / 3), rttvarNs: Math.floor(staticDefaultNs / 6), sampleCount: 0 };
-}
-
-function elapsedSince(now: number | undefined, since: number | undefined): number {
-  return now === undefined || since === undefined || since === 0 ? 0 : elapsedNs(now, since);
 }

@@ -7,6 +7,9 @@ import { UINT32_MAX, boundQuantity, powerOfTwo } from "../quantity.ts";
  * Invariants: B1, B2, B3 and B5 of BackoffTable.
  */
 
+/** What an advisory is lengthened by at most, as a share of itself: see `adviceSpread`. */
+export const ADVICE_SPREAD = 0.5;
+
 /** How long to leave one failing peer alone. */
 export interface BackoffSchedule {
   /** Delay after the first failure, in ns; doubles with each further one. At least 1. Default 10 ms. */

@@ -4,7 +4,7 @@ import type { PeerId } from "../../base/ids.ts";
 import { NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
 import { UINT32_MAX, isQuantity, readObject, readQuantity, wholeOption } from "../quantity.ts";
-import { backOff, forgiveFailures, newBackoff, noteAttempt, retryAtOf, takeAdvice } from "./backoff-schedule.ts";
+import { ADVICE_SPREAD, backOff, forgiveFailures, newBackoff, noteAttempt, retryAtOf, takeAdvice } from "./backoff-schedule.ts";
 import type { BackoffEntry, BackoffSchedule, BackoffState } from "./backoff-schedule.ts";
 
 export interface BackoffOptions<K extends string = PeerId> extends BackoffSchedule {
@@ -21,7 +21,7 @@ export const PRODUCT_BACKOFF: BackoffOptions<string> = {
   oneStepPerInstant: true,
   adviceApart: true,
   jitter: "none",
-  adviceSpread: 0.5,
+  adviceSpread: ADVICE_SPREAD,
   adviceTotalMaxNs: 300 * NS_PER_S,
   random: () => 0,
   maxEntries: MAX_ENTRIES,

@@ -1,5 +1,11 @@
 import { addNs } from "../../base/time.ts";
 
+/**
+ * Each success adds one to what may be sent at a time, so that each round of them doubles it; from this on the peer is
+ * open: docs/lab/storms shows why not 8.
+ */
+export const PROBES_OPEN_AT = 64;
+
 /** A place among the probes of a peer, and whose it is. */
 export interface Lease<Owner> {
   owner: Owner;

@@ -1,7 +1,7 @@
 import { NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
 import { wholeOption } from "../quantity.ts";
-import { HalfOpen } from "./half-open.ts";
+import { HalfOpen, PROBES_OPEN_AT } from "./half-open.ts";
 import type { Lease } from "./half-open.ts";
 
 export interface ProbeOptions {
@@ -15,7 +15,7 @@ export interface ProbeOptions {
   readonly maxEntries: number;
 }
 
-export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: 64, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
+export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: PROBES_OPEN_AT, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
 
 /**
  * ProbeLeases lets a bounded number of sends out to a peer that failed, each under a lease, until it has shown that it

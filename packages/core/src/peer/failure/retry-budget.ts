@@ -1,10 +1,7 @@
 import { RuntimeError } from "../../base/errors.ts";
-import { NS_PER_S } from "../../base/time.ts";
 import { wholeOption } from "../quantity.ts";
-import { BUDGET_CELLS, earn, hasToken, takeToken, tokens } from "./retry-tokens.ts";
+import { BUDGET_CELLS, earn, hasToken, PRODUCT_RETRY_BUDGET, takeToken, tokens } from "./retry-tokens.ts";
 import type { RetryBudgetOptions } from "./retry-tokens.ts";
-
-export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10 * NS_PER_S, reserve: 10, reserveEveryNs: 2 * NS_PER_S };
 
 /**
  * RetryBudget bounds what is sent beyond first attempts: retries, hedges and probes, out of one purse. Each takes a token

@@ -1,4 +1,4 @@
-import { elapsedNs } from "../../base/time.ts";
+import { elapsedNs, NS_PER_S } from "../../base/time.ts";
 
 /** The rules of RetryBudget over `BUDGET_CELLS` numbers of somebody's, from `at` on. All zeros are a budget whose reserve is whole. */
 export interface RetryBudgetOptions {
@@ -12,6 +12,8 @@ export interface RetryBudgetOptions {
   readonly reserveEveryNs: number;
 }
 
+
+export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10 * NS_PER_S, reserve: 10, reserveEveryNs: 2 * NS_PER_S };
 
 /** Numbers that a budget takes, and which is which. */
 export const BUDGET_CELLS = 4;
