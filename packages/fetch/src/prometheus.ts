@@ -1,4 +1,4 @@
-import type { PeerExplained } from "./peer-book.ts";
+import type { PeerExplained } from "./peer-explained.ts";
 import type { Peers } from "./peers.ts";
 
 export interface PrometheusOptions {

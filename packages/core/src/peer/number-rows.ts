@@ -33,6 +33,11 @@ export class NumberRows {
     this.#width = width;
   }
 
+  /** Rows that are lent. */
+  get taken(): number {
+    return this.#lent - this.#free.length;
+  }
+
   /** The row's number. */
   take(): number {
     const row = this.#free.pop() ?? this.#lent++;

@@ -1,4 +1,4 @@
-import { discountAt, EMA_CELLS, SRTT } from "./ema-cells.ts";
+import { COUNT, discountAt, EMA_CELLS, SRTT } from "./ema-cells.ts";
 import { learnAged } from "./learned-site.ts";
 import type { SiteLearning } from "./learned-site.ts";
 import { learnTail, TAIL_WORDS, tailValueNs } from "./tail-words.ts";
@@ -28,6 +28,10 @@ export class GlobalPrior {
     if (!learning.tails) return;
     learnTail((this.words ??= new Uint16Array(TAIL_WORDS)), 0, elapsedNs);
     this.#shape = -1;
+  }
+
+  get sampleCount(): number {
+    return this.cells[COUNT] as number;
   }
 
   /** Makes the estimate count for `samples` at most. */
