@@ -103,14 +103,3 @@ export class OptionError extends Error {
 export function isPeerError(error: unknown): error is PeerError {
   return typeof error === "object" && error !== null && (error as { [MARK]?: unknown })[MARK] === true;
 }
-
-/** Makes an error without a stack: a refusal is no surprise, and a stack costs ten times as much as everything else about it. */
-export function withoutStack<E extends Error>(make: () => E): E {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    return make();
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
-}

@@ -1,10 +1,10 @@
 import {
-  ADVICE_SPREAD, backOff, BUDGET_CELLS, BudgetBlend, earn, forgiveFailures, GlobalPrior, HalfOpen, LearnedSite, newBackoff, noteAttempt, NumberRows,
-  PROBES_OPEN_AT, PRODUCT_LEARNING, PRODUCT_RETRY_BUDGET, rememberedSamples, retryAtOf, SITE_CELLS, takeAdvice, takeToken, tokens,
+  ADVICE_SPREAD, backOff, BUDGET_CELLS, BudgetBlend, earn, forgiveFailures, GlobalPrior, HalfOpen, LearnedSite, lengthenAdvice, newBackoff, noteAttempt,
+  NumberRows, PROBES_OPEN_AT, PRODUCT_LEARNING, PRODUCT_RETRY_BUDGET, retryAtOf, SITE_CELLS, spreadDelay, takeAdvice, takeToken, tokens,
 } from "@holdfast/core/peer";
 import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
-import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, withoutStack } from "./errors.ts";
+import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError } from "./errors.ts";
 import type { PeerError } from "./errors.ts";
 import { evidenceOfKind } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
@@ -86,7 +86,9 @@ export class PeerBook {
     // K2 is about calls that fail together; where a test's clock stands still, two failures are two all the same.
     this.#schedule = {
       baseNs: toNs(options.cooldownBaseMs), maxDelayNs: toNs(options.cooldownMaxMs), adviceTotalMaxNs: toNs(options.adviceTotalMaxMs),
-      oneStepPerInstant: false, adviceApart: true, jitter: "equal", adviceSpread: ADVICE_SPREAD, random: () => options.clock.random(),
+      // From half of it up: those who failed together do not come back together, and none at once.
+      spread: (delayNs) => spreadDelay(delayNs, Math.floor(delayNs / 2), options.clock.random()),
+      lengthen: (adviceNs) => lengthenAdvice(adviceNs, options.clock.random(), ADVICE_SPREAD),
     };
     const budgetFloorNs = toNs(options.deadlineFloorMs);
     this.blend = new BudgetBlend({ ...PRODUCT_LEARNING, budgetFloorNs, budgetCeilingNs: Math.max(budgetFloorNs, toNs(options.deadlineCeilingMs)) });
@@ -109,7 +111,7 @@ export class PeerBook {
   admit(key: string, siteName: string, now: number): Pass | PeerError {
     if (now >= this.#blockEndsAt) this.#endBlocks(now);
     const policy = this.policy(key, now);
-    if (!policy.allow) return withoutStack(() => new PeerBlockedError(key, policy.reason));
+    if (!policy.allow) return refusal(PeerBlockedError, key, policy.reason);
     const record = this.record(key, now);
     const site = record.site(siteName, this.#options.sitesMax);
     const { trouble } = record;
@@ -171,12 +173,6 @@ export class PeerBook {
     return this.learned(site) as LearnedSite;
   }
 
-  /** After a restart: what was learned counts for less, the longer nobody learned. */
-  discount(asleepNs: number): void {
-    for (const record of this.records.values()) for (const site of record.sites) this.learned(site)?.discount(asleepNs);
-    this.prior.discount(rememberedSamples(asleepNs, PRODUCT_LEARNING.halfLifeNs));
-  }
-
   /** May a further attempt be made? Takes the token. None goes to a peer that is down. */
   takeRetry({ numbers }: PeerRecord, now: number): boolean {
     return takeToken(this.#numbers.cells(numbers), this.#numbers.at(numbers), this.#budget, now);
@@ -187,19 +183,17 @@ export class PeerBook {
     return record === undefined ? this.#budget.reserve : tokens(this.#numbers.cells(record.numbers), this.#numbers.at(record.numbers), this.#budget, now);
   }
 
-  /** When there was last evidence of up or down, in ns; 0 = never. */
-  evidenceAt({ numbers }: PeerRecord): number {
-    return this.#numbers.cells(numbers)[this.#numbers.at(numbers) + EVIDENCE_AT] as number;
-  }
-
-  setEvidenceAt({ numbers }: PeerRecord, at: number): void {
-    this.#numbers.cells(numbers)[this.#numbers.at(numbers) + EVIDENCE_AT] = at;
+  /** When there was last evidence of up or down, in ns; 0 = never. Takes over what is given. */
+  evidenceAt({ numbers }: PeerRecord, at?: number): number {
+    const cells = this.#numbers.cells(numbers);
+    const place = this.#numbers.at(numbers) + EVIDENCE_AT;
+    return at === undefined ? (cells[place] as number) : (cells[place] = at);
   }
 
   /** The attempt's outcome; `roundTripNs`: how long the answer took, if it was one. */
   settle(pass: Pass, outcome: Outcome, roundTripNs: number | undefined, now: number): void {
-    this.release(pass);
     if (roundTripNs !== undefined) this.#observe(pass, roundTripNs, now);
+    this.release(pass);
     this.judge(pass, outcome, now);
   }
 
@@ -287,26 +281,19 @@ export class PeerBook {
     if (record.trouble?.isOver === true) record.trouble = undefined;
   }
 
-  /** Makes a peer half open, as it is after a failure, or further on. */
-  setHalfOpen(trouble: Trouble, limit: number = this.#options.probesMax): void {
-    (trouble.probes ??= new HalfOpen(limit)).limit = limit;
-  }
-
   /** Why the peer may not be asked now. */
   #refusal({ key }: PeerRecord, { backoff, probes }: Trouble, site: Site, now: number): PeerError | undefined {
-    const retryAt = backoff === undefined ? 0 : retryAtOf(backoff);
-    if (backoff !== undefined && now < retryAt) {
-      const retryAfterMs = toMs(retryAt - now);
-      if (backoff.advisedUntil >= retryAt) return withoutStack(() => new AdvisedToWaitError(key, `asked to be left alone for ${Math.ceil(retryAfterMs)} ms`, { retryAfterMs }));
-      return withoutStack(() => new CoolingDownError(key, `failed, ${backoff.attempts} times since it worked; left alone for ${Math.ceil(retryAfterMs)} ms`, { retryAfterMs }));
+    if (backoff !== undefined) {
+      const retryAt = retryAtOf(backoff);
+      const ms = toMs(retryAt - now);
+      if (ms > 0 && backoff.advisedUntil >= retryAt) return refusal(AdvisedToWaitError, key, `asked to be left alone for ${Math.ceil(ms)} ms`, ms);
+      if (ms > 0) return refusal(CoolingDownError, key, `failed, ${backoff.attempts} times since it worked; left alone for ${Math.ceil(ms)} ms`, ms);
     }
     if (probes === undefined) return undefined;
     probes.expire(now);
     const freeAt = probes.freeAt(now);
-    if (freeAt <= now) return undefined;
     // A place is free when a probe is answered, and no later than when its lease ends.
-    const retryAfterMs = toMs(Math.min(freeAt - now, this.deadlineNs(site, now)));
-    return withoutStack(() => new CoolingDownError(key, "failed, and is being probed", { retryAfterMs }));
+    return freeAt <= now ? undefined : refusal(CoolingDownError, key, "failed, and is being probed", toMs(Math.min(freeAt - now, this.deadlineNs(site, now))));
   }
 
   #observe({ site, record }: Pass, roundTripNs: number, now: number): void {
@@ -337,7 +324,7 @@ export class PeerBook {
   #faulted(record: PeerRecord, epoch: number, reason: string, now: number): void {
     const trouble = (record.trouble ??= new Trouble());
     if (epoch !== trouble.epoch && trouble.isDown) return; // K2
-    this.setEvidenceAt(record, now);
+    this.evidenceAt(record, now);
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
     if (goesDown) trouble.isDown = true;
     if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", reason, now); // K1
@@ -346,7 +333,7 @@ export class PeerBook {
 
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
-    this.setEvidenceAt(record, now);
+    this.evidenceAt(record, now);
     if (isAdvised || epoch !== record.epoch) return; // K2
     const trouble = (record.trouble ??= new Trouble());
     if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
@@ -410,5 +397,18 @@ export class PeerBook {
     this.#numbers.giveBack(record.numbers);
     record.numbers = NO_ROW;
     this.records.delete(record.key);
+  }
+}
+
+type Refusal = new (peer: string, message: string, details: { readonly retryAfterMs: number | undefined }) => PeerError;
+
+/** Without a stack: a refusal is no surprise, and a stack costs ten times as much as everything else about it. */
+function refusal(kind: Refusal, key: string, message: string, retryAfterMs?: number): PeerError {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return new kind(key, message, { retryAfterMs });
+  } finally {
+    Error.stackTraceLimit = limit;
   }
 }

@@ -78,7 +78,7 @@ export class PeerRecord {
   }
 
   use(now: number): void {
-    this.usedAt = Math.floor(now / USE_NS);
+    this.usedAt = (now / USE_NS) | 0;
   }
 
   /** The site of this name; the one that all share where there are too many. */

@@ -5,7 +5,7 @@
 export { parseHttpDate, parsePushbackMs, parseRetryAfter } from "./failure/advice.ts";
 export type { Advice } from "./failure/advice.ts";
 export { attemptBudgetNs } from "./deadlines/attempt-budget.ts";
-export { ADVICE_SPREAD, backOff, forgiveFailures, newBackoff, noteAttempt, retryAtOf, takeAdvice } from "./failure/backoff-schedule.ts";
+export { ADVICE_SPREAD, backOff, forgiveFailures, lengthenAdvice, newBackoff, noteAttempt, retryAtOf, spreadDelay, takeAdvice } from "./failure/backoff-schedule.ts";
 export type { BackoffEntry, BackoffSchedule, BackoffState } from "./failure/backoff-schedule.ts";
 export { BackoffTable, PRODUCT_BACKOFF, REFERENCE_BACKOFF } from "./failure/backoff-table.ts";
 export type { BackoffOptions, Cooldown } from "./failure/backoff-table.ts";
@@ -49,7 +49,8 @@ export type { BudgetOptions } from "./deadlines/budget-blend.ts";
 export { GlobalPrior } from "./deadlines/global-prior.ts";
 export { captureGlobal, captureLearned, restoreGlobal, restoreLearned } from "./deadlines/learned-data.ts";
 export type { GlobalPriorData, LearnedData } from "./deadlines/learned-data.ts";
-export { LearnedSite, MEMORY_SAMPLES, rememberedSamples, SITE_CELLS } from "./deadlines/learned-site.ts";
+export { SITE_CELLS } from "./deadlines/site-layout.ts";
+export { LearnedSite, MEMORY_SAMPLES, rememberedSamples } from "./deadlines/learned-site.ts";
 export type { EstimatePlace, SiteLearning } from "./deadlines/learned-site.ts";
 export { RttEma, WARM_SAMPLES } from "./deadlines/rtt-ema.ts";
 export type { EmaState } from "./deadlines/rtt-ema.ts";

@@ -1,5 +1,5 @@
 import {
-  captureGlobal, captureLearned, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
+  captureGlobal, captureLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, rememberedSamples, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
 } from "@holdfast/core/peer";
 import type { BackoffEntry, GlobalPriorData, LearnedData } from "@holdfast/core/peer";
 import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
@@ -166,7 +166,7 @@ export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeS
   const trouble = (record.trouble ??= new Trouble());
   const wasDown = trouble.isDown;
   if (isNewer) {
-    book.setEvidenceAt(record, evidenceAt);
+    book.evidenceAt(record, evidenceAt);
     trouble.failures = row.failures;
     trouble.isDown = row.isDown;
   }
@@ -176,8 +176,8 @@ export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeS
   const merged = mergedBackoff(known, row, isOver, scale, limits);
   trouble.backoff = merged.attempts > 0 || merged.advisedUntil > now ? merged : undefined;
   // It failed, and has not shown since that it works: it is tried, and not stormed. Half open it is as far as it was.
-  if (merged.attempts > 0 && known.attempts === 0) book.setHalfOpen(trouble, limits.probesMax);
-  else if (isNewer && row.probes > 0 && trouble.probes === undefined) book.setHalfOpen(trouble, Math.min(Math.max(row.probes, limits.probesMax), PROBES_OPEN_AT));
+  if (merged.attempts > 0 && known.attempts === 0) trouble.probes = new HalfOpen(limits.probesMax);
+  else if (isNewer && row.probes > 0 && trouble.probes === undefined) trouble.probes = new HalfOpen(Math.min(Math.max(row.probes, limits.probesMax), PROBES_OPEN_AT));
   mergeBlock(book, record, row, scale, now);
   if (trouble.isDown !== wasDown) book.onTransition(key, wasDown ? "up" : "down", Math.max(0, merged.nextRetry - now) / NS_PER_MS, "heard from another process");
   book.reconsider(record);
@@ -217,6 +217,12 @@ function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, block }: Pee
   const saidMs = Math.min(policyMs, Math.round(scale.wallMs));
   const until = block === null ? 0 : block.untilMs === null ? Infinity : scale.coming(block.untilMs, 100 * 365 * 24 * 3600 * 1000);
   book.setBlock(record, { until: until <= now ? 0 : until, reason: block?.reason ?? "", saidMs });
+}
+
+/** After a restart: what was learned counts for less, the longer nobody learned. */
+export function discount(book: PeerBook, asleepNs: number): void {
+  for (const record of book.records.values()) for (const site of record.sites) book.learned(site)?.discount(asleepNs);
+  book.prior.discount(rememberedSamples(asleepNs, PRODUCT_LEARNING.halfLifeNs));
 }
 
 function isWhole(value: unknown): value is number {

@@ -4,7 +4,7 @@ import type { PeerBook } from "../peer-book.ts";
 import { NO_ROW } from "../peer-record.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { CheckedPeersOptions } from "../peers-options.ts";
-import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
+import { discount, encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
 import type { StateStore } from "./state-store.ts";
 import { warn } from "./warning.ts";
 
@@ -52,7 +52,7 @@ export class StateKeeper {
     const newestMs = this.#read();
     this.#hasPriors = true;
     this.#prune();
-    if (newestMs > 0) book.discount(Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
+    if (newestMs > 0) discount(book, Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
   }
 
   /** Reads what others wrote, if a second has passed since the last look. Cheap to ask. */

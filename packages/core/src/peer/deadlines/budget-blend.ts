@@ -1,9 +1,9 @@
 import { NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { powerOfTwo } from "../quantity.ts";
-import { COUNT, EMA_UPDATED_AT, RTTVAR, SRTT } from "./ema-cells.ts";
 import { fade, WIDENING_ONE } from "./learned-site.ts";
 import type { GlobalPrior } from "./global-prior.ts";
 import type { LearnedSite, SiteLearning } from "./learned-site.ts";
+import { COUNT, EMA_UPDATED_AT, RTTVAR, SRTT } from "./site-layout.ts";
 
 /** What of RttTrackerOptions says how a budget is made of what was learned. */
 export interface BudgetOptions {

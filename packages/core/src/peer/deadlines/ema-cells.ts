@@ -1,16 +1,10 @@
 import { addNs, NS_MAX } from "../../base/time.ts";
+import { COUNT, RTTVAR, SRTT } from "./site-layout.ts";
 
 /**
  * The rules of RttEma over four numbers of somebody's, from `at` on. Apart from the class, so that who needs these alone
  * loads no reading of stored states with them.
  */
-
-/** Numbers that an estimate takes, and which is which. */
-export const EMA_CELLS = 4;
-export const SRTT = 0;
-export const RTTVAR = 1;
-export const COUNT = 2;
-export const EMA_UPDATED_AT = 3;
 
 /** RFC 6298 §2.3. */
 export const ALPHA = 1 / 8;

@@ -1,7 +1,8 @@
-import { COUNT, discountAt, EMA_CELLS, SRTT } from "./ema-cells.ts";
+import { discountAt } from "./ema-cells.ts";
 import { learnAged } from "./learned-site.ts";
 import type { SiteLearning } from "./learned-site.ts";
-import { learnTail, TAIL_WORDS, tailValueNs } from "./tail-words.ts";
+import { COUNT, EMA_CELLS, SRTT, TAIL_WORDS } from "./site-layout.ts";
+import { learnTail, tailValueNs } from "./tail-words.ts";
 
 /** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
 const ALPHA = 1 / 64;

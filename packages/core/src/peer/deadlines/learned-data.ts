@@ -1,12 +1,11 @@
 import { readList, readObject, readQuantity } from "../quantity.ts";
-import { EMA_UPDATED_AT } from "./ema-cells.ts";
 import { GlobalPrior } from "./global-prior.ts";
-import { TAIL_AT, TIMEOUTS, TIMEOUTS_MAX, WIDENING, WIDENING_MAX } from "./learned-site.ts";
+import { TIMEOUTS_MAX, WIDENING_MAX } from "./learned-site.ts";
 import type { LearnedSite } from "./learned-site.ts";
 import { RoundTripTail } from "./round-trip-tail.ts";
 import { RttEma } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
-import { TAIL_WORDS } from "./tail-words.ts";
+import { EMA_UPDATED_AT, TAIL_AT, TAIL_WORDS, TIMEOUTS, WIDENING } from "./site-layout.ts";
 
 /** What is learned of one site, as plain data. */
 export interface LearnedData {

@@ -1,6 +1,7 @@
 import { powerOfTwo } from "../quantity.ts";
-import { ALPHA, BETA, COUNT, discountAt, EMA_CELLS, EMA_UPDATED_AT, imputeAt, learnAt, relearnAt, RTTVAR, SRTT } from "./ema-cells.ts";
-import { COUNTS, halveTail, learnTail, meanAboveNs, shareAbove, SPARE, TAIL_WORDS, tailObserveAbove, tailSize, tailValueNs } from "./tail-words.ts";
+import { ALPHA, BETA, discountAt, imputeAt, learnAt, relearnAt } from "./ema-cells.ts";
+import { CENSORED_SHARE, COUNT, EMA_UPDATED_AT, IMPUTED, RTTVAR, SRTT, TAIL_AT, TIMED_OUT_AT, TIMEOUTS, WIDENING } from "./site-layout.ts";
+import { halveTail, learnTail, meanAboveNs, shareAbove, tailObserveAbove, tailSize, tailValueNs } from "./tail-words.ts";
 
 /** What of RttTrackerOptions says how a site learns. */
 export interface SiteLearning {
@@ -23,22 +24,6 @@ export const WIDENING_ONE = 1024;
 export const WIDENING_MAX = 4 * WIDENING_ONE;
 /** An estimate has forgotten nearly all that came before so many samples; after a long silence it counts for no more. */
 export const MEMORY_SAMPLES = 16;
-
-/** A site's numbers: the estimate of all its round trips, then these, then the tail. All zeros are a site of which nothing is known. */
-const TIMED_OUT_AT = EMA_CELLS;
-/** The share of attempts that were given up unanswered, of the last 64 or so. */
-const CENSORED_SHARE = EMA_CELLS + 1;
-/** Imputed samples that the tail has not been told of, as they are shares of one. */
-const IMPUTED = EMA_CELLS + 2;
-const TAIL = EMA_CELLS + 3;
-/** The same bytes as words of 16 bits: among the tail's, where it has no use for them. */
-export const TAIL_AT = 4 * TAIL;
-export const TIMEOUTS = TAIL_AT + SPARE;
-export const WIDENING = TIMEOUTS + 1;
-
-/** Numbers that a site takes, with a tail and without. */
-export const SITE_CELLS = TAIL + TAIL_WORDS / 4;
-export const SITE_CELLS_WITHOUT_TAIL = TAIL + COUNTS / 4;
 
 /**
  * LearnedSite is what is learned of one site: how long it takes to answer, how its slowest answers stray, what ran out of
@@ -189,6 +174,7 @@ export function rememberedSamples(asleepNs: number, halfLifeNs: number): number 
 export function fade(ageNs: number, halfLifeNs: number): number {
   if (ageNs <= 0) return 1;
   const halves = ageNs / halfLifeNs;
+  if (halves < 1) return 1 - halves / 2;
   const whole = Math.floor(halves);
   return (1 - (halves - whole) / 2) / powerOfTwo(whole);
 }

@@ -1,9 +1,8 @@
 import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
 import { isQuantity, readList, readQuantity } from "../quantity.ts";
-import {
-  BUCKETS, COUNTS, halveTail, learnTail, meanAboveNs, recount, shareAbove, TAIL_WORDS, tailObserveAbove, tailSize, tailValueNs, TOTAL, TOTAL_MAX,
-} from "./tail-words.ts";
+import { COUNTS, TAIL_WORDS, TOTAL } from "./site-layout.ts";
+import { BUCKETS, halveTail, learnTail, meanAboveNs, recount, shareAbove, tailObserveAbove, tailSize, tailValueNs, TOTAL_MAX } from "./tail-words.ts";
 
 /**
  * RoundTripTail tells how long the slowest one in some thousand round trips takes: what mean and deviation do not show.

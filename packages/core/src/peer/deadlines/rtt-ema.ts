@@ -1,7 +1,8 @@
 import { assert } from "../../base/assert.ts";
 import { addNs } from "../../base/time.ts";
 import { isQuantity, powerOfTwo, readObject, readQuantity } from "../quantity.ts";
-import { ALPHA, BETA, COUNT, discountAt, EMA_CELLS, EMA_UPDATED_AT, imputeAt, learnAt, relearnAt, RTTVAR, SRTT } from "./ema-cells.ts";
+import { ALPHA, BETA, discountAt, imputeAt, learnAt, relearnAt } from "./ema-cells.ts";
+import { COUNT, EMA_CELLS, EMA_UPDATED_AT, RTTVAR, SRTT } from "./site-layout.ts";
 
 /** Samples after which an estimate answers for itself (spec/peers.md §3.1). */
 export const WARM_SAMPLES = 3;

@@ -3,14 +3,15 @@ import type { ChainId, SiteId } from "../../base/ids.ts";
 import { readList, readObject, readQuantity, readText } from "../quantity.ts";
 import { NumberRows } from "../number-rows.ts";
 import { setRecent } from "../recent-map.ts";
-import { EMA_CELLS, relearnAt } from "./ema-cells.ts";
+import { relearnAt } from "./ema-cells.ts";
 import { captureLearned, restoreLearned } from "./learned-data.ts";
 import type { LearnedData } from "./learned-data.ts";
-import { learnAged, LearnedSite, rememberedSamples, SITE_CELLS, SITE_CELLS_WITHOUT_TAIL } from "./learned-site.ts";
+import { learnAged, LearnedSite, rememberedSamples } from "./learned-site.ts";
 import type { EstimatePlace } from "./learned-site.ts";
 import { RttEma } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
+import { EMA_CELLS, SITE_CELLS, SITE_CELLS_WITHOUT_TAIL } from "./site-layout.ts";
 
 /** One hop of a chain: a multi-hop path, named by its target list. `hopIndex` is 0 … 255. */
 export interface Chain {

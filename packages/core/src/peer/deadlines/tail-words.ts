@@ -1,3 +1,7 @@
+import {
+  ABOVE, BELOW, COUNTS, MEDIAN, RUN_LENGTH, RUN_TOP, RUN_UNLIKELY, TOP, TOTAL, TURN,
+} from "./site-layout.ts";
+
 /**
  * The rules of RoundTripTail over `TAIL_WORDS` words of somebody's, from `base` on. Apart from the class, so that who needs
  * these alone loads no reading of stored states with them.
@@ -7,22 +11,16 @@
 export const BUCKETS = 64;
 const UNIT_NS = 1_048_576;
 const UNITS_MAX = 131_071;
+/** The standard normal's quantile that `SHARE` exceeds. */
+const NORMAL_AT_SHARE = 3.2151;
 /** At this many samples every count is halved: what is older than some thousand samples counts for little. */
 export const TOTAL_MAX = 2048;
-/** The share of round trips that may exceed the tail: two thirds of one in a thousand leave room for what is still unknown. */
-const SHARE = 1 / 1536;
 /**
  * So many samples in a row below the median whose smallness together is as unlikely as 2^−32, were they independent, show
  * that the round trips have become shorter.
  */
 const RUN = 8;
 const RUN_BITS = 32;
-/**
- * The standard normal's quantile that 1 in 2^k exceeds, and the one that `SHARE` exceeds. With few samples the tail
- * is drawn through median and largest sample as if the logarithms were normal.
- */
-const NORMAL = [0, 0, 0.6745, 1.1503, 1.5341, 1.8627, 2.1539, 2.4176, 2.6601, 2.8856, 3.0973] as const;
-const NORMAL_AT_SHARE = 3.2151;
 /** What has not been seen is at most an octave beyond what has. */
 const STRETCH_BUCKETS = 4;
 
@@ -30,21 +28,13 @@ const STRETCH_BUCKETS = 4;
 const GOLDEN = 40503;
 const TURN_ONE = 65536;
 
-/** Words of 16 bits that a tail takes, and which is which: all zeros are an empty one. From `SPARE` to `COUNTS` they are the lender's own. */
-export const TAIL_WORDS = 76;
-export const TOTAL = 0;
-const MEDIAN = 1;
-const BELOW = 2;
-const TOP = 3;
-const ABOVE = 4;
-/** Samples in a row below the median, the largest bucket of them, and how unlikely they are, as a power of two. */
-const RUN_LENGTH = 5;
-const RUN_TOP = 6;
-const RUN_UNLIKELY = 7;
-/** Where the next sample that is only known to exceed a time falls among those that do. No part of the state. */
-const TURN = 8;
-export const SPARE = 9;
-export const COUNTS = 12;
+/** The share of round trips that may exceed the tail: two thirds of one in a thousand leave room for what is still unknown. */
+const SHARE = 1 / 1536;
+/**
+ * The standard normal's quantile that 1 in 2^k exceeds. With few samples the tail
+ * is drawn through median and largest sample as if the logarithms were normal.
+ */
+const NORMAL = [0, 0, 0.6745, 1.1503, 1.5341, 1.8627, 2.1539, 2.4176, 2.6601, 2.8856, 3.0973] as const;
 
 /** Lower bounds of the buckets, in ns, and the last one's upper bound. */
 const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS * (bucket < 4 ? bucket : (4 + (bucket & 3)) << ((bucket >> 2) - 1)));
