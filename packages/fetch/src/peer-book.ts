@@ -65,6 +65,7 @@ export class PeerBook {
   readonly #rows = new NumberRows(SITE_CELLS);
   /** Looks at one site after the other; nobody keeps it. */
   readonly #view = new LearnedSite(PRODUCT_LEARNING);
+  #viewed = NO_ROW;
   /** Reckons one budget after the other. */
   readonly blend: BudgetBlend;
   /** What the round trips of all sites have in common. */
@@ -158,7 +159,11 @@ export class PeerBook {
 
   /** What is learned of the site, if anything is: to be looked at now. */
   learned({ row }: Site): LearnedSite | undefined {
-    return row === NO_ROW ? undefined : this.#view.over(this.#rows.cells(row), this.#rows.words(row), this.#rows.at(row));
+    if (row === NO_ROW) return undefined;
+    // Rows never move: who was looked at last is often looked at next.
+    if (row !== this.#viewed) this.#view.over(this.#rows.cells(row), this.#rows.words(row), this.#rows.at(row));
+    this.#viewed = row;
+    return this.#view;
   }
 
   /** The same, made if need be: all zeros. */
