@@ -1,4 +1,4 @@
-import { readList, readObject, readQuantity } from "../quantity.ts";
+import { readList, readObject, readQuantity } from "../read-quantity.ts";
 import { GlobalPrior } from "./global-prior.ts";
 import { TIMEOUTS_MAX, WIDENING_MAX } from "./learned-site.ts";
 import type { LearnedSite } from "./learned-site.ts";

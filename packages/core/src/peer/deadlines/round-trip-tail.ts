@@ -1,6 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
-import { isQuantity, readList, readQuantity } from "../quantity.ts";
+import { isQuantity } from "../quantity.ts";
+import { readList, readQuantity } from "../read-quantity.ts";
 import { COUNTS, TAIL_WORDS, TOTAL } from "./site-layout.ts";
 import { BUCKETS, halveTail, learnTail, meanAboveNs, recount, shareAbove, tailObserveAbove, tailSize, tailValueNs, TOTAL_MAX } from "./tail-words.ts";
 

@@ -1,6 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import { addNs } from "../../base/time.ts";
-import { isQuantity, powerOfTwo, readObject, readQuantity } from "../quantity.ts";
+import { isQuantity, powerOfTwo } from "../quantity.ts";
+import { readObject, readQuantity } from "../read-quantity.ts";
 import { ALPHA, BETA, discountAt, imputeAt, learnAt, relearnAt } from "./ema-cells.ts";
 import { COUNT, EMA_CELLS, EMA_UPDATED_AT, RTTVAR, SRTT } from "./site-layout.ts";
 

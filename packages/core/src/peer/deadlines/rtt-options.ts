@@ -2,7 +2,7 @@ import { RuntimeError } from "../../base/errors.ts";
 import { NS_MAX, NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import type { SiteId } from "../../base/ids.ts";
 import { MAX_ENTRIES } from "../make-room.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
 import { PRODUCT_LEARNING } from "./budget-blend.ts";
 import { PRODUCT_WATCH, REFERENCE_WATCH, type SiteWatchOptions } from "../detection/site-watch.ts";
 

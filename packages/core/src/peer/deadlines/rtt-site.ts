@@ -1,6 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { ChainId, SiteId } from "../../base/ids.ts";
-import { readList, readObject, readQuantity, readText } from "../quantity.ts";
+import { readList, readObject, readQuantity, readText } from "../read-quantity.ts";
 import { NumberRows } from "../number-rows.ts";
 import { setRecent } from "../recent-map.ts";
 import { relearnAt } from "./ema-cells.ts";

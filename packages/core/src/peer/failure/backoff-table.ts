@@ -3,7 +3,8 @@ import { RuntimeError } from "../../base/errors.ts";
 import type { PeerId } from "../../base/ids.ts";
 import { addNs, NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
-import { UINT32_MAX, boundQuantity, isQuantity, readObject, readQuantity, wholeOption } from "../quantity.ts";
+import { UINT32_MAX, boundQuantity, isQuantity } from "../quantity.ts";
+import { readObject, readQuantity, wholeOption } from "../read-quantity.ts";
 import {
   ADVICE_SPREAD, backOff, forgiveFailures, lengthenAdvice, newBackoff, nextAttempt, noteAttempt, retryAtOf, spreadDelay, takeAdvice,
 } from "./backoff-schedule.ts";

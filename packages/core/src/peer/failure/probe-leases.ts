@@ -1,6 +1,6 @@
 import { NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
 import { HalfOpen, PROBES_OPEN_AT } from "./half-open.ts";
 import type { Lease } from "./half-open.ts";
 

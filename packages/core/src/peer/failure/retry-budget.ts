@@ -1,5 +1,5 @@
 import { RuntimeError } from "../../base/errors.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
 import { BUDGET_CELLS, earn, hasToken, PRODUCT_RETRY_BUDGET, takeToken, tokens } from "./retry-tokens.ts";
 import type { RetryBudgetOptions } from "./retry-tokens.ts";
 
