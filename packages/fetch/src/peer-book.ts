@@ -8,8 +8,8 @@ import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError } f
 import type { PeerError } from "./errors.ts";
 import { evidenceOfKind } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
-import { NO_ROW, PeerRecord, Trouble } from "./peer-record.ts";
-import type { Site } from "./peer-record.ts";
+import { NO_ROW, PeerRecord } from "./peer-record.ts";
+import type { Site, Trouble } from "./peer-record.ts";
 import type { CheckedPeersOptions } from "./peers-options.ts";
 
 /** One attempt that may go out. Ends with exactly one of `settle` and `release`. */
@@ -218,7 +218,7 @@ export class PeerBook {
   /** The body of an answer broke off. From now on only whole answers prove that the peer works. */
   bodyBroke(record: PeerRecord, epoch: number, now: number): void {
     if (record.numbers === NO_ROW) return; // K6
-    (record.trouble ??= new Trouble()).bodiesBreak = true;
+    record.troubled().bodiesBreak = true;
     this.judge({ record, epoch }, { kind: "body-broken" }, now);
   }
 
@@ -229,18 +229,18 @@ export class PeerBook {
 
   /** The attempt was given up unanswered after its learned deadline. */
   timedOut(pass: Pass, now: number): void {
-    if (pass.record.numbers !== NO_ROW) this.learn(pass.record, pass.site).observeTimeout(pass.startedAt, now);
+    this.#siteOf(pass)?.observeTimeout(pass.startedAt, now);
     this.censored(pass, now);
   }
 
   /** The attempt was given up unanswered, for whatever reason. */
-  censored({ record, site, startedAt }: Pass, now: number): void {
-    if (record.numbers !== NO_ROW) this.learn(record, site).observeCensored(Math.max(0, now - startedAt));
+  censored(pass: Pass, now: number): void {
+    this.#siteOf(pass)?.observeCensored(Math.max(0, now - pass.startedAt));
   }
 
   /** What had been given up answered all the same: the deadline was too short. */
   answeredLate(pass: Pass, now: number): void {
-    if (pass.record.numbers !== NO_ROW) this.learn(pass.record, pass.site).observeLateReply();
+    this.#siteOf(pass)?.observeLateReply();
     this.#observe(pass, now - pass.startedAt, now);
   }
 
@@ -274,10 +274,12 @@ export class PeerBook {
     if (isBlocked > wasBlocked && this.#blocked >= this.#options.peersMax) return false; // K4
     this.#blocked += isBlocked - wasBlocked;
     record.block = block;
-    if (isBlocked === 1) this.#blockEndsAt = Math.min(this.#blockEndsAt, block?.until as number);
-    // Whatever tried it is no longer waited for.
-    if (isBlocked === 1 && record.trouble?.probes !== undefined) record.trouble.probes = undefined;
-    this.reconsider(record);
+    if (isBlocked === 1) {
+      this.#blockEndsAt = Math.min(this.#blockEndsAt, block?.until as number);
+      // Whatever tried it is no longer waited for.
+      if (record.trouble !== undefined) record.trouble.probes = undefined;
+      this.reconsider(record);
+    }
     return true;
   }
 
@@ -301,12 +303,18 @@ export class PeerBook {
     return freeAt <= now ? undefined : refusal(CoolingDownError, key, "failed, and is being probed", toMs(Math.min(freeAt - now, this.deadlineNs(site, now))));
   }
 
-  #observe({ site, record }: Pass, roundTripNs: number, now: number): void {
-    if (record.numbers === NO_ROW) return; // K6
+  #observe(pass: Pass, roundTripNs: number, now: number): void {
+    const site = this.#siteOf(pass);
+    if (site === undefined) return;
     const elapsedNs = Math.max(1, Math.floor(roundTripNs));
-    this.learn(record, site).observe(elapsedNs, now);
+    site.observe(elapsedNs, now);
     this.prior.observe(elapsedNs, now, PRODUCT_LEARNING);
-    this.onChange(record, "soft");
+    this.onChange(pass.record, "soft");
+  }
+
+  /** K6. */
+  #siteOf({ record, site }: Pass): LearnedSite | undefined {
+    return record.numbers === NO_ROW ? undefined : this.learn(record, site);
   }
 
   #works(record: PeerRecord, now: number): void {
@@ -327,7 +335,7 @@ export class PeerBook {
   }
 
   #faulted(record: PeerRecord, epoch: number, reason: string, now: number): void {
-    const trouble = (record.trouble ??= new Trouble());
+    const trouble = record.troubled();
     if (epoch !== trouble.epoch && trouble.isDown) return; // K2
     this.evidenceAt(record, now);
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
@@ -340,7 +348,7 @@ export class PeerBook {
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
     this.evidenceAt(record, now);
     if (isAdvised || epoch !== record.epoch) return; // K2
-    const trouble = (record.trouble ??= new Trouble());
+    const trouble = record.troubled();
     if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
     this.#coolDown(record, trouble, "cooling-down", "overload", now);
     this.onChange(record, "hard");
@@ -357,7 +365,7 @@ export class PeerBook {
 
   #advise(record: PeerRecord, adviceMs: number, now: number): void {
     if (!(adviceMs > 0)) return;
-    const backoff = ((record.trouble ??= new Trouble()).backoff ??= newBackoff());
+    const backoff = (record.troubled().backoff ??= newBackoff());
     const before = retryAtOf(backoff);
     takeAdvice(backoff, this.#schedule, now, toNs(Math.min(adviceMs, this.#options.cooldownMaxMs)));
     const until = retryAtOf(backoff);

@@ -77,6 +77,11 @@ export class PeerRecord {
     return this.trouble?.bodiesBreak ?? false;
   }
 
+  /** Something is the matter with it from now on. */
+  troubled(): Trouble {
+    return (this.trouble ??= new Trouble());
+  }
+
   use(now: number): void {
     this.usedAt = (now / USE_NS) | 0;
   }

@@ -1,11 +1,10 @@
 import {
-  captureGlobal, captureLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, rememberedSamples, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
+  captureGlobal, captureLearned, discountLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, rememberedSamples, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
 } from "@holdfast/core/peer";
 import type { BackoffEntry, GlobalPriorData, LearnedData } from "@holdfast/core/peer";
 import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
-import { Trouble } from "../peer-record.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { StoredRow } from "./state-store.ts";
 
@@ -163,7 +162,7 @@ export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeS
   mergeSites(book, record, row, scale, limits);
   const evidenceAt = scale.past(row.evidenceMs);
   const isNewer = evidenceAt > book.evidenceAt(record);
-  const trouble = (record.trouble ??= new Trouble());
+  const trouble = record.troubled();
   const wasDown = trouble.isDown;
   if (isNewer) {
     book.evidenceAt(record, evidenceAt);
@@ -221,7 +220,12 @@ function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, block }: Pee
 
 /** After a restart: what was learned counts for less, the longer nobody learned. */
 export function discount(book: PeerBook, asleepNs: number): void {
-  for (const record of book.records.values()) for (const site of record.sites) book.learned(site)?.discount(asleepNs);
+  for (const record of book.records.values()) {
+    for (const site of record.sites) {
+      const learned = book.learned(site);
+      if (learned !== undefined) discountLearned(learned, asleepNs);
+    }
+  }
   book.prior.discount(rememberedSamples(asleepNs, PRODUCT_LEARNING.halfLifeNs));
 }
 

@@ -1,6 +1,7 @@
 import { readList, readObject, readQuantity } from "../read-quantity.ts";
+import { discountAt } from "./ema-cells.ts";
 import { GlobalPrior } from "./global-prior.ts";
-import { TIMEOUTS_MAX, WIDENING_MAX } from "./learned-site.ts";
+import { rememberedSamples, TIMEOUTS_MAX, WIDENING_MAX, WIDENING_ONE } from "./learned-site.ts";
 import type { LearnedSite } from "./learned-site.ts";
 import { RoundTripTail } from "./round-trip-tail.ts";
 import { RttEma } from "./rtt-ema.ts";
@@ -48,6 +49,17 @@ export function restoreLearned(site: LearnedSite, data: LearnedData): void {
   }
   words[4 * at + TIMEOUTS] = readQuantity(PART, "timeouts", timeouts, TIMEOUTS_MAX);
   words[4 * at + WIDENING] = readQuantity(PART, "widening", widening, WIDENING_MAX);
+}
+
+/**
+ * What was learned before a restart counts for less, the longer it took; never for more than an estimate remembers,
+ * and never without widening the budget a little.
+ */
+export function discountLearned(site: LearnedSite, asleepNs: number): void {
+  const { cells, words, at, learning } = site;
+  words[4 * at + WIDENING] = Math.max(site.widening, WIDENING_ONE);
+  discountAt(cells, at, rememberedSamples(asleepNs, learning.halfLifeNs));
+  site.fadeTail(Math.floor(asleepNs / learning.halfLifeNs) + 1);
 }
 
 export function captureGlobal({ cells, words }: GlobalPrior): GlobalPriorData {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { BudgetBlend, PRODUCT_LEARNING } from "./budget-blend.ts";
 import { GlobalPrior } from "./global-prior.ts";
-import { captureGlobal, captureLearned, restoreGlobal, restoreLearned } from "./learned-data.ts";
+import { captureGlobal, captureLearned, discountLearned, restoreGlobal, restoreLearned } from "./learned-data.ts";
 import { LearnedSite } from "./learned-site.ts";
 import { PRODUCT_RTT } from "./rtt-options.ts";
 import { RttTracker } from "./rtt-tracker.ts";
@@ -59,7 +59,7 @@ test("learned site: alone it learns what a tracker's does, and gives the same bu
           tracker.restoreSite(name, apart.captureSite(name)!);
           const copy = newSite();
           restoreLearned(copy, captureLearned(site));
-          copy.discount(ns);
+          discountLearned(copy, ns);
           sites[at] = copy;
         } else {
           tracker.restoreSite(name, tracker.captureSite(name)!);

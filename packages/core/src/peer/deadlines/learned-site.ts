@@ -95,7 +95,7 @@ export class LearnedSite {
     if (widening > 0) words[4 * at + WIDENING] = widening - (widening < 64 ? 1 : widening >> 6);
     cells[at + CENSORED_SHARE] = (cells[at + CENSORED_SHARE] as number) - (cells[at + CENSORED_SHARE] as number) / 64;
     if (!tails) return false;
-    if (lastAt > 0 && now - lastAt >= halfLifeNs) this.#halve(Math.floor((now - lastAt) / halfLifeNs));
+    if (lastAt > 0 && now - lastAt >= halfLifeNs) this.fadeTail(Math.floor((now - lastAt) / halfLifeNs));
     if (!learnTail(words, 4 * at + TAIL_AT, elapsedNs)) return false;
     relearnAt(cells, at, elapsedNs);
     return true;
@@ -140,20 +140,9 @@ export class LearnedSite {
     this.words[4 * this.at + WIDENING] = Math.min(WIDENING_MAX, this.widening + WIDENING_ONE);
   }
 
-  /**
-   * What was learned before a restart counts for less, the longer it took; never for more than an estimate remembers,
-   * and never without widening the budget a little.
-   */
-  discount(asleepNs: number): void {
-    const { halfLifeNs } = this.learning;
-    this.words[4 * this.at + WIDENING] = Math.max(this.widening, WIDENING_ONE);
-    discountAt(this.cells, this.at, rememberedSamples(asleepNs, halfLifeNs));
-    this.#halve(Math.floor(asleepNs / halfLifeNs) + 1);
-  }
-
-  #halve(times: number): void {
-    const tail = 4 * this.at + TAIL_AT;
-    for (; times > 0 && this.tailSize > 0; times--) halveTail(this.words, tail);
+  /** Makes the tail count half, so many times. */
+  fadeTail(times: number): void {
+    for (; times > 0 && this.tailSize > 0; times--) halveTail(this.words, 4 * this.at + TAIL_AT);
   }
 }
 

@@ -4,7 +4,7 @@ import { readList, readObject, readQuantity, readText } from "../read-quantity.t
 import { NumberRows } from "../number-rows.ts";
 import { setRecent } from "../recent-map.ts";
 import { relearnAt } from "./ema-cells.ts";
-import { captureLearned, restoreLearned } from "./learned-data.ts";
+import { captureLearned, discountLearned, restoreLearned } from "./learned-data.ts";
 import type { LearnedData } from "./learned-data.ts";
 import { learnAged, LearnedSite, rememberedSamples } from "./learned-site.ts";
 import type { EstimatePlace } from "./learned-site.ts";
@@ -197,9 +197,9 @@ export class RttSite<S extends string = SiteId> extends LearnedSite {
     super.observeAnswer();
   }
 
-  override discount(asleepNs: number): void {
+  discount(asleepNs: number): void {
     this.#forgetBudget();
-    super.discount(asleepNs);
+    discountLearned(this, asleepNs);
     const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
     for (const { cells, at } of this.#everyEdge()) this.#shared.ema.over(cells, at).discount(samples);
   }
