@@ -114,3 +114,30 @@ test("book: K6: whoever comes and goes, each peer shows its own round trips", ()
     assert.ok(book.records.size <= 8);
   }), { numRuns: 100 });
 });
+
+test("book: who denies a peer goes before who admits it, and the options' word holds", () => {
+  const book = open({ allowOnly: ["a", "b"], block: ["b"] });
+  const why = (key: string): string => (book.admit(key, "", START) as PeerError).message;
+  assert.match(why("b"), /blocklisted/);
+  assert.match(why("c"), /not-allowlisted/);
+  book.block("c", { untilNs: "never", reason: "" }, START);
+  assert.match(why("c"), /blocklisted/);
+  assert.equal(book.unblock("b", START), false);
+  assert.equal(admit(book, "a", START).record.inFlight, 1);
+});
+
+test("book: K2: what was sent before a cooldown says nothing new, what was sent since does, also once all was well again", () => {
+  const book = open({ failureThreshold: 1 });
+  const before = admit(book, "a", START);
+  fails(book, "a", START, 1);
+  const { cooldownMs } = explainPeer(book, "a", START);
+  book.settle(before, { kind: "overload" }, undefined, START);
+  assert.equal(explainPeer(book, "a", START).cooldownMs, cooldownMs);
+  let now = START + 1000 * MS;
+  works(book, "a", now);
+  const since = admit(book, "a", now);
+  for (let call = 0; call < 63; call++) works(book, "a", (now += MS));
+  assert.equal(since.record.trouble, undefined);
+  book.settle(since, { kind: "overload" }, undefined, now);
+  assert.equal(explainPeer(book, "a", now).state, "cooling-down");
+});

@@ -84,7 +84,6 @@ export class PeerBook {
     this.initialNs = toNs(options.deadlineInitialMs);
     this.#leaseNs = toNs(options.probeLeaseMs);
     this.#budget = { ...PRODUCT_RETRY_BUDGET, share: options.retryShare, reserve: options.retryReserve };
-    // K2 is about calls that fail together; where a test's clock stands still, two failures are two all the same.
     this.#schedule = {
       baseNs: toNs(options.cooldownBaseMs), maxDelayNs: toNs(options.cooldownMaxMs), adviceTotalMaxNs: toNs(options.adviceTotalMaxMs),
       // From half of it up: those who failed together do not come back together, and none at once.
@@ -134,11 +133,11 @@ export class PeerBook {
     return { record, site, startedAt: now, epoch, lease };
   }
 
-  /** May the peer be asked at all? The options' word goes before what was decided since. */
+  /** May the peer be asked at all? Who denies it goes before who admits it. */
   policy(key: string, now: number): PolicyDecision {
-    if (this.#denied?.has(key) === true) return BLOCKED;
-    if (this.#allowed?.has(key) === false) return NOT_LISTED;
-    return this.#blocked > 0 && (this.records.get(key)?.block?.until ?? 0) > now ? BLOCKED : ALLOW;
+    const isBlocked = this.#blocked > 0 && (this.records.get(key)?.block?.until ?? 0) > now;
+    if (isBlocked || this.#denied?.has(key) === true) return BLOCKED;
+    return this.#allowed?.has(key) === false ? NOT_LISTED : ALLOW;
   }
 
   /** The instant from which the peer may be tried, as far as cooldown and advice go; 0 = at any time. */
@@ -336,7 +335,7 @@ export class PeerBook {
 
   #faulted(record: PeerRecord, epoch: number, reason: string, now: number): void {
     const trouble = record.troubled();
-    if (epoch !== trouble.epoch && trouble.isDown) return; // K2
+    if (epoch < trouble.epoch && trouble.isDown) return; // K2
     this.evidenceAt(record, now);
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
     if (goesDown) trouble.isDown = true;
@@ -347,7 +346,7 @@ export class PeerBook {
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
     this.evidenceAt(record, now);
-    if (isAdvised || epoch !== record.epoch) return; // K2
+    if (isAdvised || epoch < record.epoch) return; // K2
     const trouble = record.troubled();
     if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
     this.#coolDown(record, trouble, "cooling-down", "overload", now);

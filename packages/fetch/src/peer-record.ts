@@ -21,7 +21,7 @@ export class Trouble {
   isDown = false;
   /** Overload in a row without a word about when to come back. */
   overloads = 0;
-  /** New with each cooldown: what was sent before says nothing new by failing. */
+  /** Rises with each cooldown of any peer: what was sent at an earlier one says nothing new by failing. */
   epoch = 0;
   /** Did the body of an answer break off last? Then headers alone prove nothing. */
   bodiesBreak = false;
