@@ -16,12 +16,11 @@ export interface RetryBudgetOptions {
 export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10 * NS_PER_S, reserve: 10, reserveEveryNs: 2 * NS_PER_S };
 
 /** Numbers that a budget takes, and which is which. */
-export const BUDGET_CELLS = 4;
+export const BUDGET_CELLS = 3;
 const EARNED = 0;
 const FADED_AT = 1;
-/** Tokens of the reserve that are out. */
-const LENT = 2;
-const REFILLED_AT = 3;
+/** From which of the reserve's periods on it is whole again; one token comes back at the end of each. */
+const WHOLE_AT = 2;
 
 /** A success earns a share of a token. */
 export function earn(cells: Float64Array, at: number, options: RetryBudgetOptions, now: number): void {
@@ -32,22 +31,20 @@ export function earn(cells: Float64Array, at: number, options: RetryBudgetOption
 /** Tokens, in parts. */
 export function tokens(cells: Float64Array, at: number, options: RetryBudgetOptions, now: number): number {
   fadeEarned(cells, at, options, now);
-  refill(cells, at, options, now);
-  return (cells[at + EARNED] as number) + (options.reserve - (cells[at + LENT] as number));
+  return (cells[at + EARNED] as number) + reserveLeft(cells, at, options, now);
 }
 
 /** Is there a token? */
 export function hasToken(cells: Float64Array, at: number, options: RetryBudgetOptions, now: number): boolean {
   fadeEarned(cells, at, options, now);
-  refill(cells, at, options, now);
-  return (cells[at + EARNED] as number) >= 1 || options.reserve - (cells[at + LENT] as number) >= 1;
+  return (cells[at + EARNED] as number) >= 1 || reserveLeft(cells, at, options, now) >= 1;
 }
 
 /** Takes a token if there is one; what was earned goes before the reserve. */
 export function takeToken(cells: Float64Array, at: number, options: RetryBudgetOptions, now: number): boolean {
   if (!hasToken(cells, at, options, now)) return false;
   if ((cells[at + EARNED] as number) >= 1) cells[at + EARNED] = (cells[at + EARNED] as number) - 1;
-  else cells[at + LENT] = (cells[at + LENT] as number) + 1; // R1
+  else cells[at + WHOLE_AT] = Math.max(cells[at + WHOLE_AT] as number, Math.floor(now / options.reserveEveryNs)) + 1; // R1
   return true;
 }
 
@@ -59,10 +56,7 @@ function fadeEarned(cells: Float64Array, at: number, { fadeNs }: RetryBudgetOpti
   cells[at + FADED_AT] = now;
 }
 
-function refill(cells: Float64Array, at: number, { reserveEveryNs }: RetryBudgetOptions, now: number): void {
-  const refilledAt = cells[at + REFILLED_AT] as number;
-  const back = Math.floor(elapsedNs(now, refilledAt) / reserveEveryNs);
-  if (back === 0) return;
-  cells[at + LENT] = Math.max(0, (cells[at + LENT] as number) - back);
-  cells[at + REFILLED_AT] = refilledAt + back * reserveEveryNs;
+function reserveLeft(cells: Float64Array, at: number, { reserve, reserveEveryNs }: RetryBudgetOptions, now: number): number {
+  const lent = Math.max(0, (cells[at + WHOLE_AT] as number) - Math.floor(now / reserveEveryNs));
+  return Math.max(0, reserve - lent); // R1, also where the clock stepped back
 }
