@@ -25,6 +25,12 @@ const LIGHT_PARTS = ["@holdfast/core/peer", "@holdfast/core/frame", "@holdfast/h
 
 /** What fetch may import from outside, and in which of its files: each is an entry of its own, and the library the user's choice. */
 const FETCH_LIBRARIES: Record<string, string> = { "@grpc/grpc-js": "packages/fetch/src/grpc/", "@opentelemetry/api": "packages/fetch/src/opentelemetry.ts" };
+/** The rules for one peer or site, which browsers load: none brings the table of errors, reading of stored states, or another peer's. */
+const RULES_FOR_ONE = [
+  "failure/backoff-schedule.ts", "failure/half-open.ts", "failure/retry-tokens.ts", "deadlines/learned-site.ts", "deadlines/global-prior.ts",
+  "deadlines/budget-blend.ts", "number-rows.ts",
+];
+const WEIGHTY = ["base/errors.ts", "peer/read-quantity.ts", "peer/make-room.ts"];
 
 interface Import {
   readonly file: string;
@@ -85,4 +91,15 @@ test("layers: broker loads only the light parts of core and host", () => {
   const loaded = importsOf("packages/broker/src").filter(({ target, isTypeOnly }) => target.startsWith("@holdfast/") && !isTypeOnly);
   assert.ok(loaded.length > 20, `the scan finds broker's imports (found ${loaded.length})`);
   for (const { file, target } of loaded) assert.ok(LIGHT_PARTS.includes(target), `${file} loads ${target}`);
+});
+
+test("layers: the rules for one peer load no tables and no errors", () => {
+  const imports = importsOf("packages/core/src").filter(({ isTypeOnly }) => !isTypeOnly);
+  const loaded = new Set(RULES_FOR_ONE.map((file) => join("packages/core/src/peer", file)));
+  for (const file of loaded) {
+    const targets = imports.filter((one) => one.file === file).map(({ target }) => join(dirname(file), target));
+    for (const target of targets) loaded.add(target);
+  }
+  assert.ok(loaded.size > RULES_FOR_ONE.length, "the scan finds what they import");
+  for (const file of WEIGHTY) assert.ok(!loaded.has(join("packages/core/src", file)), `they load ${file}`);
 });

@@ -1,5 +1,5 @@
 /** The smoke test in a page. Reports to the server that it came from: "ok", or what is not as promised. */
-import { openPeers, RuntimeError } from "@holdfast/fetch";
+import { openPeers, OptionError } from "@holdfast/fetch";
 import { check, checkCalls, errorOf } from "./calls.ts";
 
 const { origin } = new URL(import.meta.url);
@@ -9,7 +9,7 @@ async function checkAll(): Promise<string> {
     await checkCalls(origin);
     check(!("undici" in openPeers()), "a page loads the build for browsers");
     const refusal = await errorOf((async () => openPeers({ state: "peers.db" }))());
-    check(refusal instanceof RuntimeError && refusal.code === "OPTION_INVALID", "which keeps no state, and says so");
+    check(refusal instanceof OptionError && refusal.code === "OPTION_INVALID", "which keeps no state, and says so");
     return "ok";
   } catch (error) {
     return error instanceof Error ? `${error.stack ?? error.message}` : String(error);

@@ -82,7 +82,7 @@ export async function runCall<T>(host: CallHost, key: string, work: AttemptWork<
 /** Waits out a hold, if that is what the caller wants and there is time. Policy and probes are not waited for. */
 async function mayWait<T>(refusal: PeerError, { book, clock }: CallHost, { whenHeld, backoffBaseMs, backoffMaxMs, signal }: CheckedRunOptions<T>, endsAt: number): Promise<boolean> {
   const { retryAfterMs } = refusal;
-  if (whenHeld === "refuse" || retryAfterMs === undefined || book.backoff.shouldRetry(refusal.peer, nowNs(clock))) return false;
+  if (whenHeld === "refuse" || retryAfterMs === undefined || nowNs(clock) >= book.retryAt(refusal.peer)) return false;
   // Upwards only, so that those who wait for one instant do not arrive in it.
   const delayMs = retryAfterMs + clock.random() * Math.min(backoffBaseMs, retryAfterMs);
   if (delayMs > backoffMaxMs || nowNs(clock) + toNs(delayMs) >= endsAt) return false;
@@ -92,7 +92,7 @@ async function mayWait<T>(refusal: PeerError, { book, clock }: CallHost, { whenH
 
 /** Full jitter, and on top of what the peer advised or cools down for. Source: M. Brooker, "Exponential Backoff And Jitter" (2015). */
 function waitBefore<T>(book: PeerBook, key: string, attempt: number, { backoffBaseMs, backoffMaxMs }: CheckedRunOptions<T>, clock: Clock): number {
-  const heldMs = Math.max(0, toMs(book.backoff.retryAt(key) - nowNs(clock)));
+  const heldMs = Math.max(0, toMs(book.retryAt(key) - nowNs(clock)));
   return heldMs + clock.random() * Math.min(backoffBaseMs * 2 ** (attempt - 1), backoffMaxMs);
 }
 

@@ -87,18 +87,19 @@ export class BudgetExhaustedError extends PeerError {
   }
 }
 
+/** An option that is missing, unknown or out of its range. */
+export class OptionError extends Error {
+  override readonly name = "OptionError";
+  readonly code = "OPTION_INVALID";
+  readonly option: string;
+
+  constructor(option: string, reason: string) {
+    super(`OPTION_INVALID: ${option}: ${reason}`);
+    this.option = option;
+  }
+}
+
 /** Also of another copy of this package. */
 export function isPeerError(error: unknown): error is PeerError {
   return typeof error === "object" && error !== null && (error as { [MARK]?: unknown })[MARK] === true;
-}
-
-/** Makes an error without a stack: a refusal is no surprise, and a stack costs ten times as much as everything else about it. */
-export function withoutStack<E extends Error>(make: () => E): E {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    return make();
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
 }

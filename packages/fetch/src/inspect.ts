@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { RuntimeError } from "@holdfast/core/peer";
 import { openPeers } from "./server-peers.ts";
-import type { PeerExplained } from "./peer-book.ts";
+import type { PeerExplained } from "./peer-explained.ts";
 import type { StoredRow } from "./state/state-store.ts";
 
 /** More than any state holds. */

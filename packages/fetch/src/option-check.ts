@@ -1,4 +1,4 @@
-import { RuntimeError } from "@holdfast/core/peer";
+import { OptionError } from "./errors.ts";
 
 /** Checks one option's value; answers what it must be, or undefined if it is. */
 export type Rule = (value: unknown) => string | undefined;
@@ -11,14 +11,14 @@ export type Rules<T> = Readonly<Record<keyof T, Rule>>;
  * option that is undefined counts as left out.
  */
 export function checkOptions<T extends object>(of: string, given: T, rules: Rules<T>): void {
-  if (typeof given !== "object" || given === null) throw new RuntimeError("OPTION_INVALID", { option: of, reason: "is no object" });
+  if (typeof given !== "object" || given === null) throw new OptionError(of, "is no object");
   for (const option in given) {
     const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;
-    if (rule === undefined) throw new RuntimeError("OPTION_INVALID", { option: `${of}.${option}`, reason: "there is no such option" });
+    if (rule === undefined) throw new OptionError(`${of}.${option}`, "there is no such option");
     const value = given[option];
     if (value === undefined) continue;
     const reason = rule(value);
-    if (reason !== undefined) throw new RuntimeError("OPTION_INVALID", { option: `${of}.${option}`, value, reason });
+    if (reason !== undefined) throw new OptionError(`${of}.${option}`, `${reason}, and is ${String(value)}`);
   }
 }
 

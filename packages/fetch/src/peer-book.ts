@@ -1,11 +1,14 @@
-import { BackoffTable, PeerGovernor, ProbeLeases, RttTracker } from "@holdfast/core/peer";
-import type { BackoffState, BudgetTier, PeerHealth, PolicyDecision } from "@holdfast/core/peer";
+import {
+  ADVICE_SPREAD, backOff, BUDGET_CELLS, BudgetBlend, earn, forgiveFailures, GlobalPrior, HalfOpen, LearnedSite, lengthenAdvice, newBackoff, noteAttempt,
+  NumberRows, PROBES_OPEN_AT, PRODUCT_LEARNING, PRODUCT_RETRY_BUDGET, retryAtOf, SITE_CELLS, spreadDelay, takeAdvice, takeToken, tokens,
+} from "@holdfast/core/peer";
+import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
-import { AdvisedToWaitError, CoolingDownError, PeerBlockedError, PeerError, withoutStack } from "./errors.ts";
+import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError } from "./errors.ts";
 import { evidenceOfKind } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
-import { PeerRecord } from "./peer-record.ts";
-import type { Site } from "./peer-record.ts";
+import { NO_ROW, PeerRecord } from "./peer-record.ts";
+import type { Site, Trouble } from "./peer-record.ts";
 import type { CheckedPeersOptions } from "./peers-options.ts";
 
 /** One attempt that may go out. Ends with exactly one of `settle` and `release`. */
@@ -15,51 +18,21 @@ export interface Pass {
   /** Ns. */
   readonly startedAt: number;
   readonly epoch: number;
-  /** Who holds a place among the probes; undefined for a peer that is open. */
-  readonly lease: string | undefined;
+  /** Its place among the probes; 0 for a peer that is open. */
+  readonly lease: number;
 }
 
 /** What became of a peer. */
 export type TransitionKind = "down" | "up" | "cooling-down" | "advised" | "blocked" | "unblocked";
 
-export interface SiteExplained {
-  readonly site: string;
-  /** Smoothed round trip and mean deviation, in ms. */
-  readonly srttMs: number;
-  readonly deviationMs: number;
-  readonly samples: number;
-  /** The learned deadline, in ms, and where most of it comes from. */
-  readonly deadlineMs: number;
-  readonly tier: BudgetTier;
-  /** Timeouts since something last answered. */
-  readonly timeouts: number;
-}
-
-/** Everything behind the decisions about one peer, as data. Times are ms from now. */
-export interface PeerExplained {
-  readonly peer: string;
-  readonly state: "open" | "blocked" | "cooling-down" | "advised-to-wait" | "half-open";
-  /** In words: what stands in the way, or that nothing does. */
-  readonly why: string;
-  readonly retryAfterMs: number;
-  readonly policy: PolicyDecision;
-  readonly isDown: boolean;
-  readonly failuresInARow: number;
-  readonly cooldownMs: number;
-  /** Failed probes and openings since the last success: the step of the schedule. */
-  readonly cooldownStep: number;
-  readonly advisedMs: number;
-  readonly probes: number;
-  readonly inFlight: number;
-  /** Further attempts that the peer's successes have earned. */
-  readonly retryTokens: number;
-  /** The slowest site's figures. */
-  readonly srttMs: number | undefined;
-  readonly deadlineMs: number;
-  readonly sites: readonly SiteExplained[];
-}
-
-const NOTHING = { consecutiveFailures: 0, lastEvent: 0, down: false } as const satisfies PeerHealth;
+const ALLOW: PolicyDecision = { allow: true };
+const BLOCKED: PolicyDecision = { allow: false, reason: "blocklisted" };
+const NOT_LISTED: PolicyDecision = { allow: false, reason: "not-allowlisted" };
+/** A peer's own numbers: its budget of further attempts, and when there was last evidence of up or down (ns, 0 = never). */
+const EVIDENCE_AT = BUDGET_CELLS;
+const PEER_CELLS = BUDGET_CELLS + 1;
+/** Sites with something learned, for each peer that may be held. */
+const SITES_PER_PEER = 4;
 
 /**
  * PeerBook holds every peer: whether it may be asked, how long to wait for it, what to make of what it did. Sans-IO: time
@@ -72,19 +45,35 @@ const NOTHING = { consecutiveFailures: 0, lastEvent: 0, down: false } as const s
  *   K1. A single failure holds nobody back: a cooldown begins when the peer goes down, or fails while it is half open.
  *   K2. What was sent before a cooldown began lengthens it by nothing.
  *   K3. Every pass gives back what it holds, once: its place among the probes and its count of what is in flight.
- *   K4. At most `peersMax` peers without attempts under way are held, and `sitesMax` + 1 sites of each.
+ *   K4. At most `peersMax` peers are held that have no attempts under way and are not blocked, as many that are blocked,
+ *       `sitesMax` + 1 sites of each, and 4 · `peersMax` sites of which something is learned.
  *   K5. What a caller ended, and what our own machine refused, changes neither health nor cooldown.
+ *   K6. What is forgotten takes all of it along: nothing is learned of a record that is no longer held.
  */
 export class PeerBook {
-  readonly governor: PeerGovernor<string>;
-  readonly backoff: BackoffTable<string>;
-  readonly probes: ProbeLeases<string>;
-  readonly tracker: RttTracker<string>;
   readonly records = new Map<string, PeerRecord>();
   readonly #options: CheckedPeersOptions;
-  readonly #initialNs: number;
-  readonly #budget: { readonly share: number; readonly reserve: number };
+  /** The deadline where nothing is learned, in ns. */
+  readonly initialNs: number;
+  readonly #schedule: BackoffSchedule;
+  readonly #leaseNs: number;
+  readonly #budget: RetryBudgetOptions;
+  readonly #denied: ReadonlySet<string> | undefined;
+  readonly #allowed: ReadonlySet<string> | undefined;
+  readonly #numbers = new NumberRows(PEER_CELLS);
+  readonly #rows = new NumberRows(SITE_CELLS);
+  /** Looks at one site after the other; nobody keeps it. */
+  readonly #view = new LearnedSite(PRODUCT_LEARNING);
+  #viewed = NO_ROW;
+  /** Reckons one budget after the other. */
+  readonly blend: BudgetBlend;
+  /** What the round trips of all sites have in common. */
+  prior = new GlobalPrior();
   #leases = 0;
+  #epochs = 0;
+  #blocked = 0;
+  /** When the first block ends, in ns. */
+  #blockEndsAt = Infinity;
   /** Told each peer whose state is to be written. */
   onChange: (record: PeerRecord, kind: "soft" | "hard") => void = () => {};
   onTransition: (peer: string, kind: TransitionKind, retryAfterMs: number, reason: string) => void = () => {};
@@ -92,36 +81,29 @@ export class PeerBook {
 
   constructor(options: CheckedPeersOptions) {
     this.#options = options;
-    const { peersMax } = options;
-    this.#initialNs = toNs(options.deadlineInitialMs);
-    this.#budget = { share: options.retryShare, reserve: options.retryReserve };
-    // K2 is about calls that fail together; where a test's clock stands still, two failures are two all the same.
-    this.governor = new PeerGovernor({ failureThreshold: options.failureThreshold, oneStepPerInstant: false, maxEntries: peersMax });
-    this.backoff = new BackoffTable({
+    this.initialNs = toNs(options.deadlineInitialMs);
+    this.#leaseNs = toNs(options.probeLeaseMs);
+    this.#budget = { ...PRODUCT_RETRY_BUDGET, share: options.retryShare, reserve: options.retryReserve };
+    this.#schedule = {
       baseNs: toNs(options.cooldownBaseMs), maxDelayNs: toNs(options.cooldownMaxMs), adviceTotalMaxNs: toNs(options.adviceTotalMaxMs),
-      oneStepPerInstant: false, jitter: "equal", random: () => options.clock.random(), maxEntries: peersMax,
-    });
-    this.probes = new ProbeLeases({ probesMax: options.probesMax, leaseNs: toNs(options.probeLeaseMs), maxEntries: peersMax });
-    this.tracker = new RttTracker({
-      budgetFloorNs: toNs(options.deadlineFloorMs), budgetCeilingNs: toNs(Math.max(options.deadlineCeilingMs, options.deadlineFloorMs)),
-      maxEntries: 4 * peersMax,
-    });
-    const entries = (peers: readonly string[], kind: "deny" | "allow") =>
-      peers.map((what) => ({ kind, on: "peer", what, until: "never", by: "config", reason: "", addedAt: 0 }) as const);
-    const { block, allowOnly } = options;
-    this.governor.policy.configure([...entries(block, "deny"), ...entries(allowOnly ?? [], "allow")], allowOnly !== undefined);
+      // From half of it up: those who failed together do not come back together, and none at once.
+      spread: (delayNs) => spreadDelay(delayNs, Math.floor(delayNs / 2), options.clock.random()),
+      lengthen: (adviceNs) => lengthenAdvice(adviceNs, options.clock.random(), ADVICE_SPREAD),
+    };
+    const budgetFloorNs = toNs(options.deadlineFloorMs);
+    this.blend = new BudgetBlend({ ...PRODUCT_LEARNING, budgetFloorNs, budgetCeilingNs: Math.max(budgetFloorNs, toNs(options.deadlineCeilingMs)) });
+    this.#denied = options.block.length === 0 ? undefined : new Set(options.block);
+    this.#allowed = options.allowOnly && new Set(options.allowOnly);
   }
 
   record(key: string, now: number): PeerRecord {
     let record = this.records.get(key);
     if (record === undefined) {
-      if (this.records.size >= this.#options.peersMax) this.#makeRoom();
-      record = new PeerRecord(key, this.#budget);
-      // The tables may remember a peer whose record went.
-      this.reconsider(record);
+      if (this.records.size - this.#blocked >= this.#options.peersMax) this.#makeRoom();
+      record = new PeerRecord(key, this.#numbers.take());
       this.records.set(key, record);
     }
-    record.usedAt = now;
+    record.use(now);
     return record;
   }
 
@@ -133,32 +115,46 @@ export class PeerBook {
   }
 
   #admit(key: string, siteName: string, now: number): Pass | PeerError {
-    const { policy } = this.governor;
-    const { nextExpiry } = policy;
-    if (nextExpiry !== "never" && nextExpiry <= now) this.#expirePolicy(now);
-    const decision = policy.check(key);
-    if (!decision.allow) return withoutStack(() => new PeerBlockedError(key, decision.reason));
+    if (now >= this.#blockEndsAt) this.#endBlocks(now);
+    const policy = this.policy(key, now);
+    if (!policy.allow) return refusal(PeerBlockedError, key, policy.reason);
     const record = this.record(key, now);
     const site = record.site(siteName, this.#options.sitesMax);
-    let lease: string | undefined;
-    if (record.isTroubled) {
-      const refusal = this.#refusal(record, site, now);
+    const { trouble } = record;
+    let lease = 0;
+    let epoch = 0;
+    if (trouble !== undefined) {
+      const refusal = this.#refusal(record, trouble, site, now);
       if (refusal !== undefined) return refusal;
-      if (this.probes.isHalfOpen(key)) {
-        lease = String(++this.#leases);
-        this.probes.take(key, lease, now);
+      epoch = trouble.epoch;
+      if (trouble.probes !== undefined) {
+        lease = ++this.#leases;
+        trouble.probes.take(lease, now, this.#leaseNs);
         // A probe carries what was to be sent anyway: it costs a token, and needs none.
-        record.budget.take(now);
+        this.takeRetry(record, now);
       }
-      this.backoff.recordAttempt(key, now);
+      if (trouble.backoff !== undefined) noteAttempt(trouble.backoff, now);
     }
     record.inFlight++;
-    return { record, site, startedAt: now, epoch: record.epoch, lease };
+    return { record, site, startedAt: now, epoch, lease };
+  }
+
+  /** May the peer be asked at all? Who denies it goes before who admits it. */
+  policy(key: string, now: number): PolicyDecision {
+    const isBlocked = this.#blocked > 0 && (this.records.get(key)?.block?.until ?? 0) > now;
+    if (isBlocked || this.#denied?.has(key) === true) return BLOCKED;
+    return this.#allowed?.has(key) === false ? NOT_LISTED : ALLOW;
+  }
+
+  /** The instant from which the peer may be tried, as far as cooldown and advice go; 0 = at any time. */
+  retryAt(key: string): number {
+    const backoff = this.records.get(key)?.trouble?.backoff;
+    return backoff === undefined ? 0 : retryAtOf(backoff);
   }
 
   /** How long this attempt's answer may take, in ns. */
   deadlineNs(site: Site, now: number): number {
-    return this.tracker.estimateBudget(site.id, undefined, this.#initialNs, { now });
+    return this.blend.siteBudgetNs(this.prior, this.learned(site), this.initialNs, now);
   }
 
   /** The same in ms, of a site by its names. */
@@ -166,20 +162,54 @@ export class PeerBook {
     return toMs(this.deadlineNs(this.record(key, now).site(siteName, this.#options.sitesMax), now));
   }
 
+  /** What is learned of the site, if anything is: to be looked at now. */
+  learned({ row }: Site): LearnedSite | undefined {
+    if (row === NO_ROW) return undefined;
+    // Rows never move: who was looked at last is often looked at next.
+    if (row !== this.#viewed) this.#view.over(this.#rows.cells(row), this.#rows.words(row), this.#rows.at(row));
+    this.#viewed = row;
+    return this.#view;
+  }
+
+  /** The same, made if need be: all zeros. */
+  learn(record: PeerRecord, site: Site): LearnedSite {
+    if (site.row === NO_ROW) {
+      // Not the one that is learned of goes.
+      record.inFlight++;
+      if (this.#rows.taken >= SITES_PER_PEER * this.#options.peersMax) this.#makeRoom();
+      record.inFlight--;
+      site.row = this.#rows.take();
+    }
+    return this.learned(site) as LearnedSite;
+  }
+
   /** May a further attempt be made? Takes the token. None goes to a peer that is down. */
-  takeRetry(record: PeerRecord, now: number): boolean {
-    return record.budget.take(now);
+  takeRetry({ numbers }: PeerRecord, now: number): boolean {
+    return takeToken(this.#numbers.cells(numbers), this.#numbers.at(numbers), this.#budget, now);
+  }
+
+  /** Further attempts that are there, in parts. */
+  retryTokens(record: PeerRecord | undefined, now: number): number {
+    return record === undefined ? this.#budget.reserve : tokens(this.#numbers.cells(record.numbers), this.#numbers.at(record.numbers), this.#budget, now);
+  }
+
+  /** When there was last evidence of up or down, in ns; 0 = never. Takes over what is given. */
+  evidenceAt({ numbers }: PeerRecord, at?: number): number {
+    const cells = this.#numbers.cells(numbers);
+    const place = this.#numbers.at(numbers) + EVIDENCE_AT;
+    return at === undefined ? (cells[place] as number) : (cells[place] = at);
   }
 
   /** The attempt's outcome; `roundTripNs`: how long the answer took, if it was one. */
   settle(pass: Pass, outcome: Outcome, roundTripNs: number | undefined, now: number): void {
-    this.release(pass);
     if (roundTripNs !== undefined) this.#observe(pass, roundTripNs, now);
+    this.release(pass);
     this.judge(pass, outcome, now);
   }
 
   /** What is learned of a peer after its pass ended: of a body that followed an answer. */
   judge({ record, epoch }: Pick<Pass, "record" | "epoch">, outcome: Outcome, now: number): void {
+    if (record.numbers === NO_ROW) return; // K6
     const { kind, retryAfterMs } = outcome;
     if (typeof retryAfterMs === "number") this.#advise(record, retryAfterMs, now);
     switch (evidenceOfKind(kind)) {
@@ -192,198 +222,211 @@ export class PeerBook {
 
   /** The body of an answer broke off. From now on only whole answers prove that the peer works. */
   bodyBroke(record: PeerRecord, epoch: number, now: number): void {
-    record.bodiesBreak = true;
+    if (record.numbers === NO_ROW) return; // K6
+    record.troubled().bodiesBreak = true;
     this.judge({ record, epoch }, { kind: "body-broken" }, now);
   }
 
   bodyEnded(record: PeerRecord, epoch: number, now: number): void {
-    record.bodiesBreak = false;
+    if (record.trouble !== undefined) record.trouble.bodiesBreak = false;
     this.judge({ record, epoch }, { kind: "works" }, now);
   }
 
   /** The attempt was given up unanswered after its learned deadline. */
   timedOut(pass: Pass, now: number): void {
-    this.tracker.observeTimeout(pass.site.id, pass.startedAt, now);
+    this.#siteOf(pass)?.observeTimeout(pass.startedAt, now);
     this.censored(pass, now);
   }
 
   /** The attempt was given up unanswered, for whatever reason. */
   censored(pass: Pass, now: number): void {
-    this.tracker.observeCensored(pass.site.id, undefined, Math.max(0, now - pass.startedAt));
+    this.#siteOf(pass)?.observeCensored(Math.max(0, now - pass.startedAt));
   }
 
   /** What had been given up answered all the same: the deadline was too short. */
   answeredLate(pass: Pass, now: number): void {
-    this.tracker.observeLateReply(pass.site.id);
-    this.#observe(pass, Math.max(1, now - pass.startedAt), now);
+    this.#siteOf(pass)?.observeLateReply();
+    this.#observe(pass, now - pass.startedAt, now);
   }
 
   /** Gives back what the pass holds; nothing is known of its outcome. */
   release({ record, lease }: Pass): void {
     record.inFlight--;
-    if (lease !== undefined) this.probes.release(record.key, lease);
+    if (lease !== 0) record.trouble?.probes?.release(lease);
   }
 
-  /** Denies a peer, for so long or for good. */
+  /** Denies a peer, for so long or for good. Throws OPTION_INVALID where as many are blocked as may be. */
   block(key: string, { untilNs, reason }: { readonly untilNs: number | "never"; readonly reason: string }, now: number): void {
     const record = this.record(key, now);
-    this.governor.policy.add({ kind: "deny", on: "peer", what: key, until: untilNs, by: "operator", reason, addedAt: now });
-    this.probes.forget(key);
-    record.policyMs = this.#wallMs();
+    const until = untilNs === "never" ? Infinity : untilNs;
+    if (!this.setBlock(record, { until, reason, saidMs: this.#wallMs() })) throw new OptionError("block", "as many peers are blocked as may be held (peersMax)");
     this.onChange(record, "hard");
-    this.onTransition(key, "blocked", untilNs === "never" ? 0 : toMs(untilNs - now), reason);
+    this.onTransition(key, "blocked", until === Infinity ? 0 : toMs(until - now), reason);
   }
 
   unblock(key: string, now: number): boolean {
-    if (!this.governor.policy.remove("deny", { on: "peer", what: key })) return false;
-    const record = this.record(key, now);
-    record.policyMs = this.#wallMs();
-    this.onChange(record, "hard");
-    this.onTransition(key, "unblocked", 0, "");
+    const record = this.records.get(key);
+    if (record === undefined || !record.block?.until) return false;
+    this.#unblock(record, "");
+    record.use(now);
     return true;
   }
 
-  /** Looks anew at whether anything of the peer needs to be asked. */
+  /** False if too many are blocked already. */
+  setBlock(record: PeerRecord, block: PeerRecord["block"]): boolean {
+    const wasBlocked = record.block?.until ? 1 : 0;
+    const isBlocked = block?.until ? 1 : 0;
+    if (isBlocked > wasBlocked && this.#blocked >= this.#options.peersMax) return false; // K4
+    this.#blocked += isBlocked - wasBlocked;
+    record.block = block;
+    if (isBlocked === 1) {
+      this.#blockEndsAt = Math.min(this.#blockEndsAt, block?.until as number);
+      // Whatever tried it is no longer waited for.
+      if (record.trouble !== undefined) record.trouble.probes = undefined;
+      this.reconsider(record);
+    }
+    return true;
+  }
+
+  /** Is anything still the matter with the peer? */
   reconsider(record: PeerRecord): void {
-    const { key } = record;
-    const health = this.governor.peerHealth(key) ?? NOTHING;
-    record.isTroubled = health.consecutiveFailures > 0 || health.down || this.backoff.state(key) !== undefined || this.probes.isHalfOpen(key);
-  }
-
-  explain(key: string, now: number): PeerExplained {
-    const record = this.records.get(key);
-    const policy = this.governor.checkInbound(key);
-    const health = this.governor.peerHealth(key) ?? NOTHING;
-    const backoff = this.backoff.state(key);
-    const sites = record === undefined ? [] : [...record.sites.values()].map((site) => this.#explainSite(site, now));
-    const slowest = sites.reduce<SiteExplained | undefined>((most, site) => (site.samples > 0 && site.srttMs > (most?.srttMs ?? -1) ? site : most), undefined);
-    const cooldownMs = toMs(Math.max(0, (backoff?.nextRetry ?? 0) - now));
-    const advisedMs = toMs(Math.max(0, (backoff?.advisedUntil ?? 0) - now));
-    const probesFreeInMs = toMs(Math.max(0, this.probes.freeAt(key, now) - now));
-    const isHalfOpen = this.probes.isHalfOpen(key);
-    const state = !policy.allow ? "blocked" : cooldownMs > 0 && cooldownMs >= advisedMs ? "cooling-down" : advisedMs > 0 ? "advised-to-wait" : isHalfOpen ? "half-open" : "open";
-    const inARow = `${health.consecutiveFailures} failures in a row`;
-    const why = {
-      "open": health.consecutiveFailures > 0 ? `nothing stands in the way; ${inARow}` : "nothing stands in the way",
-      "blocked": `policy: ${policy.allow ? "" : policy.reason}`,
-      "cooling-down": `${inARow}; left alone for ${Math.ceil(cooldownMs)} ms more`,
-      "advised-to-wait": `it asked to be left alone, for ${Math.ceil(advisedMs)} ms more`,
-      "half-open": `it failed, and is tried by ${this.probes.taken(key, now)} calls at present; more with each success`,
-    } as const;
-    return {
-      peer: key, state, why: why[state], policy,
-      retryAfterMs: Math.max(cooldownMs, advisedMs, probesFreeInMs),
-      isDown: health.down, failuresInARow: health.consecutiveFailures,
-      cooldownMs, cooldownStep: backoff?.attempts ?? 0, advisedMs,
-      probes: this.probes.taken(key, now), inFlight: record?.inFlight ?? 0,
-      retryTokens: record?.budget.balance(now) ?? this.#budget.reserve,
-      srttMs: slowest?.srttMs, deadlineMs: slowest?.deadlineMs ?? this.#options.deadlineInitialMs, sites,
-    };
-  }
-
-  #explainSite(site: Site, now: number): SiteExplained {
-    const deadlineMs = toMs(this.deadlineNs(site, now));
-    const explained = this.tracker.explain(site.id, this.#initialNs, { now });
-    if (explained === undefined) return { site: site.name, srttMs: 0, deviationMs: 0, samples: 0, deadlineMs, tier: "static", timeouts: 0 };
-    const { srttNs, rttvarNs, sampleCount } = explained.rtt;
-    return { site: site.name, srttMs: toMs(srttNs), deviationMs: toMs(rttvarNs), samples: sampleCount, deadlineMs, tier: explained.tier, timeouts: explained.timeouts };
+    if (record.trouble?.isOver === true) record.trouble = undefined;
   }
 
   /** Why the peer may not be asked now. */
-  #refusal({ key }: PeerRecord, site: Site, now: number): PeerError | undefined {
-    const retryAt = this.backoff.retryAt(key);
-    if (now < retryAt) {
-      const retryAfterMs = toMs(retryAt - now);
-      const { advisedUntil, attempts } = this.backoff.state(key) as BackoffState;
-      if (advisedUntil >= retryAt) return withoutStack(() => new AdvisedToWaitError(key, `asked to be left alone for ${Math.ceil(retryAfterMs)} ms`, { retryAfterMs }));
-      return withoutStack(() => new CoolingDownError(key, `failed, ${attempts} times since it worked; left alone for ${Math.ceil(retryAfterMs)} ms`, { retryAfterMs }));
+  #refusal({ key }: PeerRecord, { backoff, probes }: Trouble, site: Site, now: number): PeerError | undefined {
+    if (backoff !== undefined) {
+      const retryAt = retryAtOf(backoff);
+      const ms = toMs(retryAt - now);
+      if (ms > 0 && backoff.advisedUntil >= retryAt) return refusal(AdvisedToWaitError, key, `asked to be left alone for ${Math.ceil(ms)} ms`, ms);
+      if (ms > 0) return refusal(CoolingDownError, key, `failed, ${backoff.attempts} times since it worked; left alone for ${Math.ceil(ms)} ms`, ms);
     }
-    const freeAt = this.probes.freeAt(key, now);
-    if (freeAt <= now) return undefined;
+    if (probes === undefined) return undefined;
+    probes.expire(now);
+    const freeAt = probes.freeAt(now);
     // A place is free when a probe is answered, and no later than when its lease ends.
-    const retryAfterMs = toMs(Math.min(freeAt - now, this.deadlineNs(site, now)));
-    return withoutStack(() => new CoolingDownError(key, "failed, and is being probed", { retryAfterMs }));
+    return freeAt <= now ? undefined : refusal(CoolingDownError, key, "failed, and is being probed", toMs(Math.min(freeAt - now, this.deadlineNs(site, now))));
   }
 
-  #observe({ site, record }: Pass, roundTripNs: number, now: number): void {
-    this.tracker.observeRoundTrip(site.id, undefined, Math.max(1, Math.floor(roundTripNs)), now);
-    if (record.unwritten === "nothing") this.onChange(record, "soft");
+  #observe(pass: Pass, roundTripNs: number, now: number): void {
+    const site = this.#siteOf(pass);
+    if (site === undefined) return;
+    const elapsedNs = Math.max(1, Math.floor(roundTripNs));
+    site.observe(elapsedNs, now);
+    this.prior.observe(elapsedNs, now, PRODUCT_LEARNING);
+    this.onChange(pass.record, "soft");
+  }
+
+  /** K6. */
+  #siteOf({ record, site }: Pass): LearnedSite | undefined {
+    return record.numbers === NO_ROW ? undefined : this.learn(record, site);
   }
 
   #works(record: PeerRecord, now: number): void {
-    record.budget.recordSuccess(now);
-    record.evidenceAt = now;
-    if (!record.isTroubled) return;
-    const { key } = record;
-    record.overloads = 0;
-    const transition = this.governor.recordSuccess(key, now);
-    this.backoff.recordSuccess(key, now);
-    this.probes.recordSuccess(key);
+    const { numbers, trouble } = record;
+    const cells = this.#numbers.cells(numbers);
+    const at = this.#numbers.at(numbers);
+    earn(cells, at, this.#budget, now);
+    cells[at + EVIDENCE_AT] = now;
+    if (trouble === undefined) return;
+    const wasDown = trouble.isDown;
+    trouble.failures = trouble.overloads = 0;
+    trouble.isDown = false;
+    if (trouble.backoff !== undefined && forgiveFailures(trouble.backoff, now)) trouble.backoff = undefined;
+    if (trouble.probes?.succeed(PROBES_OPEN_AT) === true) trouble.probes = undefined;
     this.reconsider(record);
     this.onChange(record, "hard");
-    if (transition === "came-up") this.onTransition(key, "up", 0, "answered");
+    if (wasDown) this.onTransition(record.key, "up", 0, "answered");
   }
 
   #faulted(record: PeerRecord, epoch: number, reason: string, now: number): void {
-    const { key } = record;
-    if (epoch !== record.epoch && this.governor.isDown(key)) return; // K2
-    record.evidenceAt = now;
-    record.isTroubled = true;
-    const transition = this.governor.recordFailure(key, now);
-    if (this.governor.isDown(key) || this.probes.isHalfOpen(key)) this.#coolDown(record, transition === "went-down" ? "down" : "cooling-down", reason, now); // K1
+    const trouble = record.troubled();
+    if (epoch < trouble.epoch && trouble.isDown) return; // K2
+    this.evidenceAt(record, now);
+    const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
+    if (goesDown) trouble.isDown = true;
+    if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", reason, now); // K1
     this.onChange(record, "hard");
   }
 
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
-    record.evidenceAt = now;
-    if (isAdvised || epoch !== record.epoch) return; // K2
-    record.isTroubled = true;
-    if (++record.overloads < this.#options.failureThreshold && !this.probes.isHalfOpen(record.key)) return;
-    this.#coolDown(record, "cooling-down", "overload", now);
+    this.evidenceAt(record, now);
+    if (isAdvised || epoch < record.epoch) return; // K2
+    const trouble = record.troubled();
+    if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
+    this.#coolDown(record, trouble, "cooling-down", "overload", now);
     this.onChange(record, "hard");
   }
 
-  #coolDown(record: PeerRecord, kind: "down" | "cooling-down", reason: string, now: number): void {
-    const { key } = record;
-    this.backoff.recordFailure(key, now);
-    this.probes.recordFailure(key);
-    record.epoch++;
-    this.onTransition(key, kind, toMs(Math.max(0, this.backoff.retryAt(key) - now)), reason);
+  #coolDown({ key }: PeerRecord, trouble: Trouble, kind: "down" | "cooling-down", reason: string, now: number): void {
+    const { probesMax } = this.#options;
+    const backoff = (trouble.backoff ??= newBackoff());
+    backOff(backoff, this.#schedule, now);
+    (trouble.probes ??= new HalfOpen(probesMax)).fail(probesMax);
+    trouble.epoch = ++this.#epochs;
+    this.onTransition(key, kind, toMs(Math.max(0, retryAtOf(backoff) - now)), reason);
   }
 
   #advise(record: PeerRecord, adviceMs: number, now: number): void {
     if (!(adviceMs > 0)) return;
-    const { key } = record;
-    const before = this.backoff.retryAt(key);
-    this.backoff.recordRemoteAdvisory(key, now, toNs(Math.min(adviceMs, this.#options.cooldownMaxMs)));
-    record.isTroubled = true;
-    const until = this.backoff.retryAt(key);
+    const backoff = (record.troubled().backoff ??= newBackoff());
+    const before = retryAtOf(backoff);
+    takeAdvice(backoff, this.#schedule, now, toNs(Math.min(adviceMs, this.#options.cooldownMaxMs)));
+    const until = retryAtOf(backoff);
     if (until <= before) return;
     this.onChange(record, "hard");
-    this.onTransition(key, "advised", toMs(until - now), "advice");
+    this.onTransition(record.key, "advised", toMs(until - now), "advice");
   }
 
   #wallMs(): number {
     return Math.round(this.#options.clock.wallMs());
   }
 
-  #expirePolicy(now: number): void {
-    for (const { kind, on, what } of this.governor.policy.expire(now)) {
-      if (kind !== "deny" || on !== "peer") continue;
-      const record = this.records.get(what);
-      if (record !== undefined) this.onChange(record, "hard");
-      this.onTransition(what, "unblocked", 0, "its time is over");
+  /** The blocks whose time is over. */
+  #endBlocks(now: number): void {
+    this.#blockEndsAt = Infinity;
+    for (const record of this.records.values()) {
+      const until = record.block?.until ?? 0;
+      if (until > now) this.#blockEndsAt = Math.min(this.#blockEndsAt, until);
+      else if (until > 0) this.#unblock(record, "its time is over");
     }
+  }
+
+  #unblock(record: PeerRecord, reason: string): void {
+    this.setBlock(record, { until: 0, reason: "", saidMs: this.#wallMs() });
+    this.onChange(record, "hard");
+    this.onTransition(record.key, "unblocked", 0, reason);
   }
 
   /** K4. A sixteenth at a time, so that a flood of new keys costs one look at all of them a batch. */
   #makeRoom(): void {
-    const idle = [...this.records.values()].filter(({ inFlight }) => inFlight === 0);
-    idle.sort((a, b) => Number(a.isTroubled) - Number(b.isTroubled) || a.usedAt - b.usedAt);
-    for (const { key } of idle.slice(0, Math.max(1, Math.floor(this.#options.peersMax / 16)))) {
-      this.records.delete(key);
-      this.probes.forget(key);
+    const idle = [...this.records.values()].filter(({ inFlight, block }) => inFlight === 0 && !block?.until);
+    idle.sort((a, b) => Number(a.trouble !== undefined) - Number(b.trouble !== undefined) || a.usedAt - b.usedAt);
+    for (const record of idle.slice(0, Math.max(1, Math.floor(this.#options.peersMax / 16)))) this.#forget(record);
+  }
+
+  /** K6. */
+  #forget(record: PeerRecord): void {
+    for (const site of record.sites) {
+      if (site.row !== NO_ROW) this.#rows.giveBack(site.row);
+      site.row = NO_ROW;
     }
+    this.#numbers.giveBack(record.numbers);
+    record.numbers = NO_ROW;
+    this.records.delete(record.key);
+  }
+}
+
+type Refusal = new (peer: string, message: string, details: { readonly retryAfterMs: number | undefined }) => PeerError;
+
+/** Without a stack: a refusal is no surprise, and a stack costs ten times as much as everything else about it. */
+function refusal(kind: Refusal, key: string, message: string, retryAfterMs?: number): PeerError {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return new kind(key, message, { retryAfterMs });
+  } finally {
+    Error.stackTraceLimit = limit;
   }
 }

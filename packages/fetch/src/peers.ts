@@ -1,15 +1,16 @@
 // Of whoever uses the package, `lib` may have no disposal.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { RuntimeError } from "@holdfast/core/peer";
 import { runCall } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import { PeerError } from "./errors.ts";
+import { OptionError, PeerError } from "./errors.ts";
 import { fetchThrough } from "./fetch.ts";
 import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
-import type { PeerExplained, TransitionKind } from "./peer-book.ts";
+import type { TransitionKind } from "./peer-book.ts";
+import { explainPeer } from "./peer-explained.ts";
+import type { PeerExplained } from "./peer-explained.ts";
 import { lendHost, PeersHost } from "./peers-host.ts";
 import type { AttemptChannel } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
@@ -53,7 +54,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
     if (options.state === undefined) return;
-    if (keepState === undefined) throw new RuntimeError("OPTION_INVALID", { option: "openPeers.state", reason: "this build, for browsers, keeps no state" });
+    if (keepState === undefined) throw new OptionError("openPeers.state", "this build, for browsers, keeps no state");
     this.#state = keepState(options.state, this.#book, options);
   }
 
@@ -97,7 +98,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
   /** What is known of the peer, and what stands in its way. */
   explain(key: string): PeerExplained {
     this.#enter(key);
-    return this.#book.explain(key, nowNs(this.#clock));
+    return explainPeer(this.#book, key, nowNs(this.#clock));
   }
 
   /** The keys of all peers held. */
@@ -133,7 +134,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
   }
 
   #enter(key: string): void {
-    if (typeof key !== "string" || key === "") throw new RuntimeError("OPTION_INVALID", { option: "peer", value: key, reason: "must be a text" });
+    if (typeof key !== "string" || key === "") throw new OptionError("peer", "must be a text");
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
     this.#state?.refresh();
   }

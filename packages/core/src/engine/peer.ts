@@ -1,7 +1,7 @@
 import { encodeValue } from "../base/value-codec.ts";
 import { LINK_SITE, siteId, type PeerId, type SiteId } from "../base/ids.ts";
 import { ADDRESSES_MAX } from "../wire/limits.ts";
-import type { BackoffState } from "../peer/failure/backoff-table.ts";
+import type { BackoffState } from "../peer/failure/backoff-schedule.ts";
 import type { PeerEvent } from "../peer/failure/outcome.ts";
 import type { RetryBudget } from "../peer/failure/retry-budget.ts";
 import type { RttTracker, SiteHandle } from "../peer/deadlines/rtt-tracker.ts";

@@ -1,7 +1,8 @@
 import { assert } from "../base/assert.ts";
 import { NS_PER_MS, NS_PER_S, elapsedNs } from "../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "./make-room.ts";
-import { UINT32_MAX, isQuantity, readObject, readQuantity, wholeOption } from "./quantity.ts";
+import { UINT32_MAX, isQuantity } from "./quantity.ts";
+import { readObject, readQuantity, wholeOption } from "./read-quantity.ts";
 
 export interface HandoffFallbackOptions {
   /** Failed attempts of one backend and window that end further ones, at least 1. Default 8. */

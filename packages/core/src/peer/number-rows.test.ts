@@ -24,6 +24,7 @@ test("number rows: R1: rows that are lent do not overlap, stay where they are, a
       assert.deepEqual([...part], Array(WIDTH).fill(0));
       part.fill(mark + 1);
       lent.push({ row, cells, mark: mark + 1 });
+      assert.equal(rows.taken, lent.length);
     }
     for (const { row, mark } of lent) {
       assert.deepEqual([...rows.cells(row).subarray(rows.at(row), rows.at(row) + WIDTH)], Array(WIDTH).fill(mark));

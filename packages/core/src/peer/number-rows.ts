@@ -4,15 +4,14 @@ import { assert } from "../base/assert.ts";
  * Rows of the first two slabs; each further one has as many as all before it, up to the largest. Few slabs, so that they are
  * found without waiting for memory, and a node with few peers pays for few rows.
  */
-const FIRST_BITS = 5;
-const LARGEST_BITS = 10;
-/** Slabs before the first of the largest. */
-const GROWING = LARGEST_BITS - FIRST_BITS + 1;
+const ROWS_MIN = 32; // 2^5: see `#slab`
+const ROWS_MAX = 1024;
 
-/** One row: `width` numbers from `at` on; the same bytes are words of 16 bits from `4 · at` on. */
+/** Rows from `first` on: `width` numbers each; the same bytes are words of 16 bits. */
 interface Slab {
   readonly cells: Float64Array;
   readonly words: Uint16Array;
+  readonly first: number;
 }
 
 /**
@@ -24,6 +23,7 @@ interface Slab {
  */
 export class NumberRows {
   readonly #width: number;
+  /** The slab of each `ROWS_MIN` rows. */
   readonly #slabs: Slab[] = [];
   readonly #free: number[] = [];
   #lent = 0;
@@ -33,13 +33,19 @@ export class NumberRows {
     this.#width = width;
   }
 
+  /** Rows that are lent. */
+  get taken(): number {
+    return this.#lent - this.#free.length;
+  }
+
   /** The row's number. */
   take(): number {
     const row = this.#free.pop() ?? this.#lent++;
-    const slab = slabOf(row);
-    if (slab === this.#slabs.length) {
-      const cells = new Float64Array(this.#width * rowsOf(slab));
-      this.#slabs.push({ cells, words: new Uint16Array(cells.buffer) });
+    if (row === this.#slabs.length * ROWS_MIN) {
+      const count = Math.min(ROWS_MAX, Math.max(ROWS_MIN, row));
+      const cells = new Float64Array(this.#width * count);
+      const slab = { cells, words: new Uint16Array(cells.buffer), first: row };
+      for (let rows = 0; rows < count; rows += ROWS_MIN) this.#slabs.push(slab);
     }
     return row;
   }
@@ -51,25 +57,20 @@ export class NumberRows {
     this.#free.push(row);
   }
 
-  /** Where the row begins in `cells`. */
+  /** Where the row begins in `cells`, and at four times that in `words`. */
   at(row: number): number {
-    return (row & (rowsOf(slabOf(row)) - 1)) * this.#width;
+    return (row - this.#slab(row).first) * this.#width;
   }
 
   cells(row: number): Float64Array {
-    return (this.#slabs[slabOf(row)] as Slab).cells;
+    return this.#slab(row).cells;
   }
 
   words(row: number): Uint16Array {
-    return (this.#slabs[slabOf(row)] as Slab).words;
+    return this.#slab(row).words;
   }
-}
 
-function slabOf(row: number): number {
-  if (row < 1 << LARGEST_BITS) return Math.max(0, 32 - FIRST_BITS - Math.clz32(row));
-  return GROWING + (row >> LARGEST_BITS) - 1;
-}
-
-function rowsOf(slab: number): number {
-  return 1 << Math.min(LARGEST_BITS, FIRST_BITS + Math.max(0, slab - 1));
+  #slab(row: number): Slab {
+    return this.#slabs[row >> 5] as Slab;
+  }
 }

@@ -1,4 +1,4 @@
-import { RuntimeError } from "@holdfast/core/peer";
+import { OptionError } from "../errors.ts";
 import { JsonFile } from "./json-file.ts";
 import { SqliteFile } from "./sqlite-file.ts";
 import type { StateStore } from "./state-store.ts";
@@ -8,9 +8,9 @@ export function openState(state: string | StateStore): StateStore {
   if (typeof state !== "string") return state;
   const { getBuiltinModule } = globalThis.process ?? {};
   const fs = getBuiltinModule?.("node:fs");
-  if (fs === undefined) throw new RuntimeError("OPTION_INVALID", { option: "openPeers.state", reason: "this platform has no files: give a store" });
+  if (fs === undefined) throw new OptionError("openPeers.state", "this platform has no files: give a store");
   if (state.endsWith(".json")) return new JsonFile(state, fs);
   const sqlite = getBuiltinModule?.("node:sqlite");
-  if (sqlite === undefined) throw new RuntimeError("OPTION_INVALID", { option: "openPeers.state", reason: "this platform has no SQLite: give a path that ends in .json" });
+  if (sqlite === undefined) throw new OptionError("openPeers.state", "this platform has no SQLite: give a path that ends in .json");
   return new SqliteFile(state, fs, sqlite);
 }

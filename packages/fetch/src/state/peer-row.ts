@@ -1,5 +1,7 @@
-import { RuntimeError } from "@holdfast/core/peer";
-import type { BackoffState, PriorData, SiteData } from "@holdfast/core/peer";
+import {
+  captureGlobal, captureLearned, discountLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, rememberedSamples, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
+} from "@holdfast/core/peer";
+import type { BackoffEntry, GlobalPriorData, LearnedData } from "@holdfast/core/peer";
 import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
@@ -9,6 +11,7 @@ import type { StoredRow } from "./state-store.ts";
 /** Raise it with every change of meaning. */
 export const ROW_VERSION = 1;
 const TEXT_MAX = 1 << 20;
+const COUNT_MAX = 0xffffffff;
 
 /** One peer as it is kept. Every time is wall time in ms, 0 = never: monotonic clocks mean nothing to another process. */
 export interface PeerRow {
@@ -25,10 +28,12 @@ export interface PeerRow {
   readonly delayMs: number;
   readonly advisedUntilMs: number;
   readonly advisedSinceMs: number;
+  /** Calls that may try it at a time; 0 = any number. */
+  readonly probes: number;
   /** When somebody last blocked or unblocked it. */
   readonly policyMs: number;
   readonly block: { readonly untilMs: number | null; readonly reason: string } | null;
-  readonly sites: readonly { readonly name: string; readonly updatedMs: number; readonly data: SiteData<string> }[];
+  readonly sites: readonly { readonly name: string; readonly updatedMs: number; readonly data: LearnedData }[];
 }
 
 /** The key of the row that belongs to no peer: what round trips have in common. No peer has it. */
@@ -38,7 +43,7 @@ interface PriorsRow {
   readonly v: typeof ROW_VERSION;
   readonly writtenMs: number;
   readonly updatedMs: number;
-  readonly data: PriorData;
+  readonly data: GlobalPriorData;
 }
 
 /** Between engine time in ns and wall time in ms, at one moment. */
@@ -73,30 +78,31 @@ export class TimeScale {
 }
 
 export function encodeRow(book: PeerBook, record: PeerRecord, scale: TimeScale): StoredRow {
-  const { key } = record;
-  const health = book.governor.peerHealth(key);
-  const backoff = book.backoff.state(key);
-  const blocked = book.governor.policy.explain(key, []).entries.find(({ kind, by }) => kind === "deny" && by !== "config");
-  const sites = [...record.sites.values()].flatMap(({ name, id }) => {
-    const data = book.tracker.captureSite(id);
-    return data === undefined ? [] : [{ name, updatedMs: scale.toWallMs(data.lastUpdatedAt), data: { ...data, lastUpdatedAt: 0 } }];
+  const { key, trouble, block } = record;
+  const backoff = trouble?.backoff;
+  const sites = record.sites.flatMap((site) => {
+    const learned = book.learned(site);
+    if (learned === undefined) return [];
+    const data = captureLearned(learned);
+    return [{ name: site.name, updatedMs: scale.toWallMs(data.lastUpdatedAt), data: { ...data, lastUpdatedAt: 0 } }];
   });
   const row: PeerRow = {
-    v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), evidenceMs: scale.toWallMs(record.evidenceAt),
-    failures: health?.consecutiveFailures ?? 0, isDown: health?.down ?? false,
+    v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), evidenceMs: scale.toWallMs(book.evidenceAt(record)),
+    failures: trouble?.failures ?? 0, isDown: trouble?.isDown ?? false,
     step: backoff?.attempts ?? 0, coolUntilMs: scale.toWallMs(backoff?.nextRetry ?? 0), failedMs: scale.toWallMs(backoff?.failedAt ?? 0),
     delayMs: Math.round((backoff?.delayNs ?? 0) / NS_PER_MS),
     advisedUntilMs: scale.toWallMs(backoff?.advisedUntil ?? 0), advisedSinceMs: scale.toWallMs(backoff?.advisedSince ?? 0),
-    policyMs: record.policyMs,
-    block: blocked === undefined ? null : { untilMs: blocked.until === "never" ? null : scale.toWallMs(blocked.until), reason: blocked.reason },
+    probes: trouble?.probes?.limit ?? 0,
+    policyMs: block?.saidMs ?? 0,
+    block: block === undefined || block.until === 0 ? null : { untilMs: block.until === Infinity ? null : scale.toWallMs(block.until), reason: block.reason },
     sites,
   };
   return { key, text: JSON.stringify(row) };
 }
 
 export function encodePriors(book: PeerBook, scale: TimeScale): StoredRow {
-  const priors = book.tracker.capturePriors();
-  const row: PriorsRow = { v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), updatedMs: scale.toWallMs(priors.updatedAt), data: { ...priors, updatedAt: 0, chains: [] } };
+  const data = captureGlobal(book.prior);
+  const row: PriorsRow = { v: ROW_VERSION, writtenMs: Math.round(scale.wallMs), updatedMs: scale.toWallMs(data.updatedAt), data: { ...data, updatedAt: 0 } };
   return { key: PRIORS_KEY, text: JSON.stringify(row) };
 }
 
@@ -112,7 +118,7 @@ export function restorePriors(book: PeerBook, { text }: StoredRow, scale: TimeSc
   if (typeof row !== "object" || row === null || row.v !== ROW_VERSION) throw refuse("v");
   if (!isWhole(row.updatedMs)) throw refuse("updatedMs");
   if (typeof row.data !== "object" || row.data === null) throw refuse("data");
-  book.tracker.restorePriors({ ...row.data, updatedAt: scale.past(row.updatedMs), chains: [] });
+  book.prior = restoreGlobal({ ...row.data, updatedAt: scale.past(row.updatedMs) });
 }
 
 /** Reads one stored row. Throws SNAPSHOT_INVALID: what another version wrote, or damage, is refused and never guessed at. */
@@ -127,9 +133,9 @@ export function parseRow({ key, text }: StoredRow): PeerRow {
   }
   if (typeof row !== "object" || row === null) throw refuse("text");
   if (row.v !== ROW_VERSION) throw refuse("v");
-  const times = ["writtenMs", "evidenceMs", "coolUntilMs", "failedMs", "delayMs", "advisedUntilMs", "advisedSinceMs", "policyMs", "failures", "step"] as const;
+  const times = ["writtenMs", "evidenceMs", "coolUntilMs", "failedMs", "delayMs", "advisedUntilMs", "advisedSinceMs", "policyMs", "failures", "step", "probes"] as const;
   for (const field of times) if (!isWhole(row[field])) throw refuse(field);
-  if (row.failures > 0xffffffff || row.step > 0xffffffff) throw refuse("failures");
+  if (row.failures > COUNT_MAX || row.step > COUNT_MAX) throw refuse("failures");
   if (typeof row.isDown !== "boolean") throw refuse("isDown");
   if (row.block !== null && !(typeof row.block === "object" && typeof row.block.reason === "string" && (row.block.untilMs === null || isWhole(row.block.untilMs)))) throw refuse("block");
   if (!Array.isArray(row.sites)) throw refuse("sites");
@@ -143,6 +149,7 @@ export interface MergeLimits {
   readonly cooldownMaxMs: number;
   readonly adviceTotalMaxMs: number;
   readonly sitesMax: number;
+  readonly probesMax: number;
 }
 
 /**
@@ -152,29 +159,47 @@ export interface MergeLimits {
 export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeScale, now: number, limits: MergeLimits): void {
   const record = book.record(key, now);
   // First, since damage may show here, and then nothing of the peer's health is believed either.
-  for (const { name, updatedMs, data } of row.sites) {
-    const site = record.site(name, limits.sitesMax);
-    const lastUpdatedAt = scale.past(updatedMs);
-    if ((book.tracker.captureSite(site.id)?.lastUpdatedAt ?? -1) < lastUpdatedAt) book.tracker.restoreSite(site.id, { ...data, lastUpdatedAt });
-  }
+  mergeSites(book, record, row, scale, limits);
   const evidenceAt = scale.past(row.evidenceMs);
-  const wasDown = book.governor.isDown(key);
-  const { coolUntil, advisedUntil } = {
-    coolUntil: row.coolUntilMs === 0 ? 0 : scale.coming(row.coolUntilMs, limits.cooldownMaxMs),
-    advisedUntil: row.advisedUntilMs === 0 ? 0 : scale.coming(row.advisedUntilMs, limits.adviceTotalMaxMs),
-  };
-  const isNewer = evidenceAt > record.evidenceAt;
+  const isNewer = evidenceAt > book.evidenceAt(record);
+  const trouble = record.troubled();
+  const wasDown = trouble.isDown;
   if (isNewer) {
-    record.evidenceAt = evidenceAt;
-    if (row.failures > 0 || row.isDown || book.governor.peerHealth(key) !== undefined) {
-      book.governor.restoreHealth(key, { consecutiveFailures: row.failures, lastEvent: evidenceAt, down: row.isDown });
-    }
+    book.evidenceAt(record, evidenceAt);
+    trouble.failures = row.failures;
+    trouble.isDown = row.isDown;
   }
-  const known = book.backoff.state(key) ?? NO_BACKOFF;
+  const known = trouble.backoff ?? newBackoff();
   // Failures that newer evidence has put right are over; otherwise the longer cooldown holds.
-  const isOver = isNewer ? row.step === 0 : known.attempts === 0 && record.evidenceAt > evidenceAt;
+  const isOver = isNewer ? row.step === 0 : known.attempts === 0 && book.evidenceAt(record) > evidenceAt;
+  const merged = mergedBackoff(known, row, isOver, scale, limits);
+  trouble.backoff = merged.attempts > 0 || merged.advisedUntil > now ? merged : undefined;
+  // It failed, and has not shown since that it works: it is tried, and not stormed. Half open it is as far as it was.
+  if (merged.attempts > 0 && known.attempts === 0) trouble.probes = new HalfOpen(limits.probesMax);
+  else if (isNewer && row.probes > 0 && trouble.probes === undefined) trouble.probes = new HalfOpen(Math.min(Math.max(row.probes, limits.probesMax), PROBES_OPEN_AT));
+  mergeBlock(book, record, row, scale, now);
+  if (trouble.isDown !== wasDown) book.onTransition(key, wasDown ? "up" : "down", Math.max(0, merged.nextRetry - now) / NS_PER_MS, "heard from another process");
+  book.reconsider(record);
+}
+
+function mergeSites(book: PeerBook, record: PeerRecord, { sites }: PeerRow, scale: TimeScale, { sitesMax }: MergeLimits): void {
+  for (const { name, updatedMs, data } of sites) {
+    const site = record.site(name, sitesMax);
+    const lastUpdatedAt = scale.past(updatedMs);
+    if ((book.learned(site)?.lastUpdatedAt ?? -1) >= lastUpdatedAt) continue;
+    // Damage shows before anything is replaced.
+    const restored = new Float64Array(SITE_CELLS);
+    restoreLearned(new LearnedSite(PRODUCT_LEARNING).over(restored, new Uint16Array(restored.buffer), 0), { ...data, lastUpdatedAt });
+    const { cells, at } = book.learn(record, site);
+    cells.set(restored, at);
+  }
+}
+
+function mergedBackoff(known: BackoffEntry, row: PeerRow, isOver: boolean, scale: TimeScale, limits: MergeLimits): BackoffEntry {
+  const coolUntil = row.coolUntilMs === 0 ? 0 : scale.coming(row.coolUntilMs, limits.cooldownMaxMs);
+  const advisedUntil = row.advisedUntilMs === 0 ? 0 : scale.coming(row.advisedUntilMs, limits.adviceTotalMaxMs);
   const theirs = scale.past(row.failedMs);
-  const merged: BackoffState = {
+  return {
     attempts: isOver ? 0 : Math.max(row.step, known.attempts),
     nextRetry: isOver ? 0 : Math.max(coolUntil, known.nextRetry),
     failedAt: isOver ? 0 : Math.max(theirs, known.failedAt),
@@ -183,31 +208,26 @@ export function mergeRow(book: PeerBook, key: string, row: PeerRow, scale: TimeS
     advisedUntil: Math.max(advisedUntil, known.advisedUntil),
     advisedSince: known.advisedSince === 0 ? scale.past(row.advisedSinceMs) : known.advisedSince,
   };
-  if (merged.attempts > 0 || merged.advisedUntil > now) book.backoff.restoreState(key, merged);
-  else book.backoff.recordSuccess(key, now);
-  // It failed, and has not shown since that it works: it is tried, and not stormed.
-  if (merged.attempts > 0 && known.attempts === 0) book.probes.recordFailure(key);
-  mergeBlock(book, key, row, scale, now);
-  if (book.governor.isDown(key) !== wasDown) book.onTransition(key, wasDown ? "up" : "down", Math.max(0, merged.nextRetry - now) / NS_PER_MS, "heard from another process");
-  book.reconsider(record);
 }
 
 /** The last word counts. */
-function mergeBlock(book: PeerBook, key: string, { policyMs, block }: PeerRow, scale: TimeScale, now: number): void {
-  const { policy } = book.governor;
-  const record = book.record(key, now);
-  if (policyMs <= record.policyMs) return;
-  record.policyMs = Math.min(policyMs, Math.round(scale.wallMs));
-  if (block === null) {
-    policy.remove("deny", { on: "peer", what: key });
-    return;
-  }
-  const until = block.untilMs === null ? "never" : scale.coming(block.untilMs, 100 * 365 * 24 * 3600 * 1000);
-  if (until !== "never" && until <= now) return;
-  policy.add({ kind: "deny", on: "peer", what: key, until, by: "operator", reason: block.reason, addedAt: now });
+function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, block }: PeerRow, scale: TimeScale, now: number): void {
+  if (policyMs <= (record.block?.saidMs ?? 0)) return;
+  const saidMs = Math.min(policyMs, Math.round(scale.wallMs));
+  const until = block === null ? 0 : block.untilMs === null ? Infinity : scale.coming(block.untilMs, 100 * 365 * 24 * 3600 * 1000);
+  book.setBlock(record, { until: until <= now ? 0 : until, reason: block?.reason ?? "", saidMs });
 }
 
-const NO_BACKOFF: BackoffState = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0 };
+/** After a restart: what was learned counts for less, the longer nobody learned. */
+export function discount(book: PeerBook, asleepNs: number): void {
+  for (const record of book.records.values()) {
+    for (const site of record.sites) {
+      const learned = book.learned(site);
+      if (learned !== undefined) discountLearned(learned, asleepNs);
+    }
+  }
+  book.prior.discount(rememberedSamples(asleepNs, PRODUCT_LEARNING.halfLifeNs));
+}
 
 function isWhole(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;

@@ -1,9 +1,10 @@
 import { MEMORY_MS, nowNs, NS_PER_MS } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { PeerBook } from "../peer-book.ts";
+import { NO_ROW } from "../peer-record.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { CheckedPeersOptions } from "../peers-options.ts";
-import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
+import { discount, encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
 import type { StateStore, StoredRow } from "./state-store.ts";
 import { warn } from "./warning.ts";
 
@@ -11,6 +12,8 @@ import { warn } from "./warning.ts";
 const EVERY_MS = 1000;
 /** A peer of which only round trips are new is written this seldom, in ms. */
 const SOFT_EVERY_MS = 5000;
+/** Old rows are taken out of the store this seldom, in ms: once a day. */
+const PRUNE_EVERY_MS = 24 * 3600 * 1000;
 /** Rows in one write: some 10 ms. */
 const ROWS_MAX = 500;
 /** How often a store that is busy is tried when all ends: each waits some 20 ms. */
@@ -29,13 +32,17 @@ export class StateKeeper {
   readonly #clock: Clock;
   readonly #options: CheckedPeersOptions;
   readonly #store: StateStore;
-  readonly #unwritten = new Set<PeerRecord>();
+  /** What is not yet written: `hard` as soon as may be, `soft` when there is time. */
+  readonly #unwritten = new Map<PeerRecord, "soft" | "hard">();
+  /** When the peers were written that were so of late, in ns. */
+  readonly #written = new Map<PeerRecord, number>();
   #timer: unknown;
   #readAt: number;
   #hasWarned = false;
   #hasPriors = false;
-  /** Until what is too old or too many has been taken out of the store: when each row was written, in ms. */
-  #ages: Map<string, number> | undefined = new Map();
+  /** When each row of the store was written, in wall ms; Infinity = it holds a block, which does not age. */
+  readonly #ages = new Map<string, number>();
+  #prunedMs = 0;
 
   constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
@@ -47,7 +54,7 @@ export class StateKeeper {
     const newestMs = this.#read();
     this.#hasPriors = true;
     this.#prune();
-    if (newestMs > 0) book.tracker.discount(Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
+    if (newestMs > 0) discount(book, Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
   }
 
   /** Reads what others wrote, if a second has passed since the last look. Cheap to ask. */
@@ -61,27 +68,37 @@ export class StateKeeper {
   close(): void {
     if (this.#timer !== undefined) this.#clock.clearTimer(this.#timer);
     this.#timer = undefined;
+    this.#dropForgotten();
     // The last chance: others may be at it for a while.
-    for (let tries = 0; this.#unwritten.size > 0 && tries < CLOSING_TRIES; ) if (!this.#write([...this.#unwritten].slice(0, ROWS_MAX))) tries++;
+    for (let tries = 0; this.#unwritten.size > 0 && tries < CLOSING_TRIES; ) if (!this.#write([...this.#unwritten.keys()].slice(0, ROWS_MAX))) tries++;
     this.#guarded(() => this.#store.close());
     this.#book.onChange = () => {};
   }
 
   #note(record: PeerRecord, kind: "soft" | "hard"): void {
-    if (record.unwritten !== "hard") record.unwritten = kind;
-    this.#unwritten.add(record);
+    if (kind === "hard" || !this.#unwritten.has(record)) this.#unwritten.set(record, kind);
     this.#timer ??= this.#clock.setTimer(this.#flush, EVERY_MS, true); // S1, S2
   }
 
   readonly #flush = (): void => {
     this.#timer = undefined;
     const now = nowNs(this.#clock);
-    const due = [...this.#unwritten].filter(({ unwritten, writtenAt }) => unwritten === "hard" || writtenAt === 0 || now - writtenAt >= SOFT_EVERY_MS * NS_PER_MS);
-    // What was heard of last is the most use to others.
-    due.sort((a, b) => Number(b.unwritten === "hard") - Number(a.unwritten === "hard"));
-    if (due.length > 0) this.#write(due.slice(0, ROWS_MAX));
+    for (const [record, at] of this.#written) if (now - at >= SOFT_EVERY_MS * NS_PER_MS) this.#written.delete(record);
+    this.#dropForgotten();
+    const due = [...this.#unwritten].filter(([record, kind]) => kind === "hard" || !this.#written.has(record));
+    // What changed is the most use to others.
+    due.sort(([, a], [, b]) => Number(b === "hard") - Number(a === "hard"));
+    if (due.length > 0) {
+      this.#write(due.slice(0, ROWS_MAX).map(([record]) => record));
+      this.#prune();
+    }
     if (this.#unwritten.size > 0) this.#timer ??= this.#clock.setTimer(this.#flush, EVERY_MS, true);
   };
+
+  /** Nothing is known any more of what is no longer held. */
+  #dropForgotten(): void {
+    for (const record of this.#unwritten.keys()) if (!isHeld(record)) this.#unwritten.delete(record);
+  }
 
   /** Hears others' news, and writes these peers with it. Answers whether it went well. */
   #write(records: readonly PeerRecord[]): boolean {
@@ -92,14 +109,14 @@ export class StateKeeper {
       isDone = this.#store.exchange((news) => {
         this.#readAt = now;
         this.#take(news);
-        return [encodePriors(this.#book, scale), ...records.map((record) => encodeRow(this.#book, record, scale))];
+        return [encodePriors(this.#book, scale), ...records.filter(isHeld).map((record) => encodeRow(this.#book, record, scale))];
       });
     });
     if (!isDone) return false;
     for (const record of records) {
       this.#unwritten.delete(record);
-      record.unwritten = "nothing";
-      record.writtenAt = now;
+      this.#written.set(record, now);
+      this.#ages.set(record.key, record.block?.until ? Infinity : scale.wallMs);
     }
     return true;
   }
@@ -126,8 +143,9 @@ export class StateKeeper {
           continue;
         }
         const row = parseRow(stored);
-        this.#ages?.set(stored.key, row.writtenMs);
-        if (this.#clock.wallMs() - row.writtenMs > MEMORY_MS) continue;
+        const isBlocked = row.block !== null && (row.block.untilMs ?? Infinity) > scale.wallMs;
+        this.#ages.set(stored.key, isBlocked ? Infinity : row.writtenMs);
+        if (!isBlocked && scale.wallMs - row.writtenMs > MEMORY_MS) continue;
         mergeRow(this.#book, stored.key, row, scale, now, this.#options);
         newestMs = Math.max(newestMs, row.writtenMs);
       } catch (error) {
@@ -138,12 +156,14 @@ export class StateKeeper {
     return newestMs;
   }
 
-  /** Once a start: rows of 30 days ago, and the oldest of more than `peersMax`. */
+  /** At the start and once a day: rows of 30 days ago, and the oldest of more than `peersMax`. What is blocked stays. */
   #prune(): void {
-    const ages = [...(this.#ages ?? [])].sort(([, a], [, b]) => b - a);
-    this.#ages = undefined;
-    const oldest = this.#clock.wallMs() - MEMORY_MS;
-    const gone = ages.filter(([, writtenMs], at) => at >= this.#options.peersMax || writtenMs < oldest).map(([key]) => key);
+    const wallMs = this.#clock.wallMs();
+    if (wallMs - this.#prunedMs < PRUNE_EVERY_MS) return;
+    this.#prunedMs = wallMs;
+    const ages = [...this.#ages].sort(([, a], [, b]) => (a === b ? 0 : b - a));
+    const gone = ages.filter(([, writtenMs], at) => writtenMs !== Infinity && (at >= this.#options.peersMax || writtenMs < wallMs - MEMORY_MS)).map(([key]) => key);
+    for (const key of gone) this.#ages.delete(key);
     if (gone.length > 0) this.#guarded(() => this.#store.remove?.(gone));
   }
 
@@ -162,4 +182,9 @@ export class StateKeeper {
     this.#hasWarned = true;
     warn(`the state of peers: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** News of others may have taken its place. */
+function isHeld(record: PeerRecord): boolean {
+  return record.numbers !== NO_ROW;
 }

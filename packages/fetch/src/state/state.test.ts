@@ -85,6 +85,46 @@ for (const extension of ["db", "json"]) {
     second.close();
   });
 
+  test(`state (${extension}): a peer that is half open stays as far as it was`, async () => {
+    const state = fresh(extension);
+    const clock = new VirtualClock();
+    const first = open(clock, state);
+    await failTimes(first, 5);
+    await clock.advance(1000);
+    for (let call = 0; call < 10; call++) await first.run(KEY, () => 1);
+    first.close();
+    const later = anotherProcess(clock);
+    const second = open(later, state);
+    assert.equal(second.explain(KEY).state, "half-open");
+    const calls = Array.from({ length: 11 }, () => second.run(KEY, () => later.sleep(1)));
+    await assert.rejects(second.run(KEY, () => 1), { code: "PEER_COOLING_DOWN" });
+    await later.advance(1);
+    await Promise.all(calls);
+    for (let call = 0; call < 42; call++) await second.run(KEY, () => 1);
+    assert.equal(second.explain(KEY).state, "open");
+    second.close();
+  });
+
+  test(`state (${extension}): a process that runs on takes old rows out once a day; a block does not age`, async () => {
+    const state = fresh(extension);
+    const clock = new VirtualClock();
+    const first = open(clock, state);
+    await first.run("old", () => 1);
+    first.block("bad", { reason: "too old" });
+    first.block("bad for a while", { forMs: 1000 });
+    first.close();
+    const second = open(clock, state);
+    for (let day = 0; day < 32; day++) {
+      await second.run(KEY, () => 1);
+      await clock.advance(24 * 3600 * 1000 + 1);
+    }
+    const third = open(anotherProcess(clock), state);
+    assert.deepEqual(third.keys().sort(), ["bad", KEY]);
+    assert.equal(third.explain("bad").state, "blocked");
+    third.close();
+    second.close();
+  });
+
   test(`state (${extension}): a wall clock that jumped a year keeps nobody away for longer than a cooldown`, async () => {
     const state = fresh(extension);
     const clock = new VirtualClock();
@@ -276,6 +316,19 @@ test("state: a store that fails costs no call, warns once, and is tried again (S
   assert.ok(rows.some(({ key }) => key === KEY));
 });
 
+test("state: a peer that was forgotten before it was written is not written", async () => {
+  const store = new CountingStore();
+  const clock = new VirtualClock();
+  const peers = open(clock, store, { peersMax: 16 });
+  for (let peer = 0; peer < 100; peer++) {
+    await peers.run(`p${peer}`, () => 1);
+    await clock.advance(1);
+  }
+  peers.close();
+  const written = new Set(store.writes.flat().map(({ key }) => key));
+  assert.ok(written.has("p99") && !written.has("p0"), [...written].join(", "));
+});
+
 test("state: rows that mean harm are refused one by one", async () => {
   const clock = new VirtualClock();
   const store = new CountingStore();
@@ -284,7 +337,7 @@ test("state: rows that mean harm are refused one by one", async () => {
   peers.close();
   const good = JSON.parse(store.writes.at(-1)?.find(({ key }) => key === KEY)?.text ?? "") as Record<string, unknown>;
   const wrong = [
-    { v: 2 }, { failures: -1 }, { failures: 1e300 }, { evidenceMs: "x" }, { isDown: 1 }, { sites: {} }, { sites: [null] }, { block: 1 },
+    { v: 2 }, { failures: -1 }, { failures: 1e300 }, { evidenceMs: "x" }, { isDown: 1 }, { probes: -1 }, { probes: null }, { sites: {} }, { sites: [null] }, { block: 1 },
     { sites: [{ name: "", updatedMs: 1, data: null }] }, { sites: [{ name: "", updatedMs: 1, data: { aggregate: 1 } }] }, { coolUntilMs: -5 },
   ];
   for (const [at, part] of wrong.entries()) {

@@ -1,51 +1,9 @@
 import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
-import { isQuantity, readList, readQuantity } from "../quantity.ts";
-
-/** Four buckets to an octave from 2^20 ns (1 ms) up to 137 s; below 4 ms they are 1 ms wide. */
-const BUCKETS = 64;
-const UNIT_NS = 1_048_576;
-const UNITS_MAX = 131_071;
-/** At this many samples every count is halved: what is older than some thousand samples counts for little. */
-const TOTAL_MAX = 2048;
-/** The share of round trips that may exceed the tail: two thirds of one in a thousand leave room for what is still unknown. */
-const SHARE = 1 / 1536;
-/**
- * So many samples in a row below the median whose smallness together is as unlikely as 2^−32, were they independent, show
- * that the round trips have become shorter.
- */
-const RUN = 8;
-const RUN_BITS = 32;
-/**
- * The standard normal's quantile that 1 in 2^k exceeds, and the one that `SHARE` exceeds. With few samples the tail
- * is drawn through median and largest sample as if the logarithms were normal.
- */
-const NORMAL = [0, 0, 0.6745, 1.1503, 1.5341, 1.8627, 2.1539, 2.4176, 2.6601, 2.8856, 3.0973] as const;
-const NORMAL_AT_SHARE = 3.2151;
-/** What has not been seen is at most an octave beyond what has. */
-const STRETCH_BUCKETS = 4;
-
-/** Multiples of it modulo 2^16 fill the range evenly, however many they are: 2^16 over the golden ratio. */
-const GOLDEN = 40503;
-const TURN_ONE = 65536;
-
-/** Words of 16 bits that a tail takes, and which is which: all zeros are an empty one. */
-export const TAIL_WORDS = 76;
-const TOTAL = 0;
-const MEDIAN = 1;
-const BELOW = 2;
-const TOP = 3;
-const ABOVE = 4;
-/** Samples in a row below the median, the largest bucket of them, and how unlikely they are, as a power of two. */
-const RUN_LENGTH = 5;
-const RUN_TOP = 6;
-const RUN_UNLIKELY = 7;
-/** Where the next sample that is only known to exceed a time falls among those that do. No part of the state. */
-const TURN = 8;
-const COUNTS = 12;
-
-/** Lower bounds of the buckets, in ns, and the last one's upper bound. */
-const EDGES = Float64Array.from({ length: BUCKETS + 1 }, (_, bucket) => UNIT_NS * (bucket < 4 ? bucket : (4 + (bucket & 3)) << ((bucket >> 2) - 1)));
+import { isQuantity } from "../quantity.ts";
+import { readList, readQuantity } from "../read-quantity.ts";
+import { COUNTS, TAIL_WORDS, TOTAL } from "./site-layout.ts";
+import { BUCKETS, halveTail, learnTail, meanAboveNs, recount, shareAbove, tailObserveAbove, tailSize, tailValueNs, TOTAL_MAX } from "./tail-words.ts";
 
 /**
  * RoundTripTail tells how long the slowest one in some thousand round trips takes: what mean and deviation do not show.
@@ -93,20 +51,20 @@ export class RoundTripTail {
     }
     if (total >= TOTAL_MAX) throw new RuntimeError("SNAPSHOT_INVALID", { part: "tail", field: "count" });
     this.#words[this.#at + TOTAL] = total;
-    this.#recount();
+    recount(this.#words, this.#at);
     return this;
   }
 
   /** Samples that still count, below 4096. */
   get size(): number {
-    return this.#words[this.#at + TOTAL] as number;
+    return tailSize(this.#words, this.#at);
   }
 
   /** Buckets that are not empty and their counts, in turn. */
   state(): number[] {
     const pairs: number[] = [];
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      const count = this.#count(bucket);
+      const count = this.#words[this.#at + COUNTS + bucket] as number;
       if (count !== 0) pairs.push(bucket, count);
     }
     return pairs;
@@ -120,178 +78,31 @@ export class RoundTripTail {
 
   /** As `observe`, of a sample that was checked. */
   learn(sampleNs: number): boolean {
-    const bucket = bucketOf(sampleNs);
-    const forgets = this.#judgeRun(bucket);
-    if (forgets) this.#forget(bucket);
-    this.#add(bucket);
-    return forgets;
+    return learnTail(this.#words, this.#at, sampleNs);
   }
 
   /** The time in ns that one round trip in some thousand exceeds; 0 without a sample. */
   valueNs(): number {
-    const { size } = this;
-    if (size === 0) return 0;
-    const top = this.#words[this.#at + TOP] as number;
-    const rank = size * SHARE;
-    if (rank >= 1) {
-      const fromTop = (rank - (this.#words[this.#at + ABOVE] as number) - 0.5) / this.#count(top);
-      return valueAt(top + 1 - (fromTop > 0 ? fromTop : 0));
-    }
-    const octave = 31 - Math.clz32(size);
-    const low = NORMAL[octave] as number;
-    const reached = low + ((NORMAL[octave + 1] ?? NORMAL_AT_SHARE) - low) * (size / (1 << octave) - 1);
-    const beyond = reached === 0 ? STRETCH_BUCKETS : (top + 0.5 - (this.#words[this.#at + MEDIAN] as number)) * (NORMAL_AT_SHARE / reached - 1);
-    return valueAt(top + 1 + (beyond > STRETCH_BUCKETS ? STRETCH_BUCKETS : beyond));
+    return tailValueNs(this.#words, this.#at);
   }
 
   /** The share of samples above a time, 0 … 1. */
   shareAbove(ns: number): number {
-    return this.size === 0 ? 0 : this.#massAbove(bucketOf(ns)) / this.size;
+    return shareAbove(this.#words, this.#at, ns);
   }
 
   /** The mean of the samples above a time, in whole ns; the time itself if there are none. */
   meanAboveNs(ns: number): number {
-    const bucket = bucketOf(ns);
-    let count = this.#count(bucket) / 2;
-    let sum = count * ((ns + (EDGES[bucket + 1] as number)) / 2);
-    for (let at = bucket + 1; at < BUCKETS; at++) {
-      count += this.#count(at);
-      sum += this.#count(at) * valueAt(at + 0.5);
-    }
-    return count === 0 ? ns : Math.max(ns, Math.floor(sum / count));
+    return meanAboveNs(this.#words, this.#at, ns);
   }
 
   /** Takes a sample of which is known that it exceeds a time: one like those that do, each of them in its turn. */
   observeAbove(ns: number): void {
-    const bucket = bucketOf(ns);
-    const mass = this.#massAbove(bucket);
-    if (mass === 0) return;
-    const turn = (this.#words[this.#at + TURN] = ((this.#words[this.#at + TURN] as number) + GOLDEN) % TURN_ONE);
-    let at = bucket;
-    let reached = this.#count(bucket) / 2;
-    while (reached <= (turn / TURN_ONE) * mass && at < BUCKETS - 1) reached += this.#count(++at);
-    this.#add(at);
+    tailObserveAbove(this.#words, this.#at, ns);
   }
 
   /** Makes everything count half. What is left over goes up to the next bucket in use, so that singles do not all vanish. */
   halve(): void {
-    const words = this.#words;
-    let carry = 0;
-    let total = 0;
-    for (let at = this.#at + COUNTS; at < this.#at + COUNTS + BUCKETS; at++) {
-      const count = words[at] as number;
-      if (count === 0) continue;
-      words[at] = (count + carry) >> 1;
-      carry = (count + carry) & 1;
-      total += words[at] as number;
-    }
-    words[this.#at + TOTAL] = total;
-    this.#recount();
+    halveTail(this.#words, this.#at);
   }
-
-  #count(bucket: number): number {
-    return this.#words[this.#at + COUNTS + bucket] as number;
-  }
-
-  /** Samples in the buckets above, and half of those in this one. */
-  #massAbove(bucket: number): number {
-    let mass = this.#count(bucket) / 2;
-    for (let at = bucket + 1; at < BUCKETS; at++) mass += this.#count(at);
-    return mass;
-  }
-
-  #add(bucket: number): void {
-    const words = this.#words;
-    const base = this.#at;
-    words[base + COUNTS + bucket] = (words[base + COUNTS + bucket] as number) + 1;
-    const total = (words[base + TOTAL] as number) + 1;
-    words[base + TOTAL] = total;
-    if (total >= TOTAL_MAX) return this.halve();
-    if (bucket < (words[base + MEDIAN] as number)) words[base + BELOW] = (words[base + BELOW] as number) + 1;
-    if (bucket > (words[base + TOP] as number)) words[base + ABOVE] = (words[base + ABOVE] as number) + 1;
-    this.#settle();
-  }
-
-  /** Does the run that this sample goes on with show that the round trips have become shorter? */
-  #judgeRun(bucket: number): boolean {
-    const words = this.#words;
-    const base = this.#at;
-    const median = words[base + MEDIAN] as number;
-    if (bucket >= median) {
-      if (words[base + RUN_LENGTH] !== 0) this.#endRun();
-      return false;
-    }
-    if (bucket > (words[base + RUN_TOP] as number)) words[base + RUN_TOP] = bucket;
-    // Counted down from the median's mark: most samples lie near it.
-    let below = 1 + (words[base + BELOW] as number);
-    for (let at = bucket + 1; at < median; at++) below -= words[base + COUNTS + at] as number;
-    const total = words[base + TOTAL] as number;
-    const bits = (words[base + RUN_UNLIKELY] as number) + 31 - Math.clz32(Math.floor((total + 1) / below));
-    const length = (words[base + RUN_LENGTH] as number) + 1;
-    words[base + RUN_UNLIKELY] = bits;
-    words[base + RUN_LENGTH] = length;
-    return length >= RUN && bits >= RUN_BITS && total >= 2 * RUN;
-  }
-
-  #endRun(): void {
-    const words = this.#words;
-    words[this.#at + RUN_LENGTH] = words[this.#at + RUN_TOP] = words[this.#at + RUN_UNLIKELY] = 0;
-  }
-
-  /** Only the run is left. */
-  #forget(bucket: number): void {
-    const words = this.#words;
-    const counts = this.#at + COUNTS;
-    const before = (words[this.#at + RUN_LENGTH] as number) - 1;
-    words.fill(0, counts, counts + BUCKETS);
-    words[counts + bucket] = before - 1;
-    const top = counts + (words[this.#at + RUN_TOP] as number);
-    words[top] = (words[top] as number) + 1;
-    words[this.#at + TOTAL] = before;
-    this.#endRun();
-    this.#recount();
-  }
-
-  #recount(): void {
-    const words = this.#words;
-    words[this.#at + MEDIAN] = words[this.#at + BELOW] = words[this.#at + ABOVE] = 0;
-    words[this.#at + TOP] = BUCKETS - 1;
-    this.#settle();
-  }
-
-  #settle(): void {
-    const words = this.#words;
-    const base = this.#at;
-    const counts = base + COUNTS;
-    const total = words[base + TOTAL] as number;
-    let median = words[base + MEDIAN] as number;
-    let below = words[base + BELOW] as number;
-    while (2 * below >= total && total > 0) below -= words[counts + --median] as number;
-    while (2 * (below + (words[counts + median] as number)) < total) below += words[counts + median++] as number;
-    words[base + MEDIAN] = median;
-    words[base + BELOW] = below;
-    const allowed = total * SHARE;
-    let top = words[base + TOP] as number;
-    let above = words[base + ABOVE] as number;
-    while (above > allowed) above -= words[counts + ++top] as number;
-    while (top > 0 && above + (words[counts + top] as number) <= allowed) above += words[counts + top--] as number;
-    words[base + TOP] = top;
-    words[base + ABOVE] = above;
-  }
-}
-
-function bucketOf(ns: number): number {
-  const units = Math.floor(ns / UNIT_NS);
-  if (units < 4) return units;
-  const bounded = units < UNITS_MAX ? units : UNITS_MAX;
-  const octave = 31 - Math.clz32(bounded);
-  return 4 * (octave - 1) + ((bounded >> (octave - 2)) & 3);
-}
-
-/** The time at a position between bucket bounds, in whole ns. */
-function valueAt(position: number): number {
-  if (position >= BUCKETS) return EDGES[BUCKETS] as number;
-  const bucket = Math.floor(position);
-  const low = EDGES[bucket] as number;
-  return Math.floor(low + (position - bucket) * ((EDGES[bucket + 1] as number) - low));
 }

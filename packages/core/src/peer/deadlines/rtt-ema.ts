@@ -1,20 +1,12 @@
 import { assert } from "../../base/assert.ts";
-import { addNs, NS_MAX } from "../../base/time.ts";
-import { isQuantity, powerOfTwo, readObject, readQuantity } from "../quantity.ts";
+import { addNs } from "../../base/time.ts";
+import { isQuantity, powerOfTwo } from "../quantity.ts";
+import { readObject, readQuantity } from "../read-quantity.ts";
+import { ALPHA, BETA, discountAt, imputeAt, learnAt, relearnAt } from "./ema-cells.ts";
+import { COUNT, EMA_CELLS, EMA_UPDATED_AT, RTTVAR, SRTT } from "./site-layout.ts";
 
 /** Samples after which an estimate answers for itself (spec/peers.md §3.1). */
 export const WARM_SAMPLES = 3;
-
-/** Numbers that an estimate takes, and which is which. */
-export const EMA_CELLS = 4;
-const SRTT = 0;
-const RTTVAR = 1;
-const COUNT = 2;
-export const EMA_UPDATED_AT = 3;
-
-/** RFC 6298 §2.3. */
-export const ALPHA = 1 / 8;
-export const BETA = 1 / 4;
 
 /** One estimate as plain data. All whole numbers. */
 export interface EmaState {
@@ -30,19 +22,20 @@ export interface EmaState {
  * powers of two, and no bit shifts, since the values exceed what those hold. Invariant E1: all three fields are quantities; sums saturate.
  */
 export class RttEma {
-  #cells: Float64Array;
-  #at: number;
+  /** Where its numbers are. */
+  cells: Float64Array;
+  at: number;
 
   /** Over numbers of its own, or over four of somebody's. */
   constructor(cells: Float64Array = new Float64Array(EMA_CELLS), at = 0) {
-    this.#cells = cells;
-    this.#at = at;
+    this.cells = cells;
+    this.at = at;
   }
 
   /** Looks at other numbers from now on: one view serves many estimates. */
   over(cells: Float64Array, at: number): this {
-    this.#cells = cells;
-    this.#at = at;
+    this.cells = cells;
+    this.at = at;
     return this;
   }
 
@@ -54,31 +47,31 @@ export class RttEma {
   /** Takes a stored state over. Throws SNAPSHOT_INVALID. */
   set(state: EmaState): this {
     const { srttNs, rttvarNs, sampleCount } = readObject("rtt", state);
-    this.#cells[this.#at + SRTT] = readQuantity("rtt", "srttNs", srttNs);
-    this.#cells[this.#at + RTTVAR] = readQuantity("rtt", "rttvarNs", rttvarNs);
-    this.#cells[this.#at + COUNT] = readQuantity("rtt", "sampleCount", sampleCount);
+    this.cells[this.at + SRTT] = readQuantity("rtt", "srttNs", srttNs);
+    this.cells[this.at + RTTVAR] = readQuantity("rtt", "rttvarNs", rttvarNs);
+    this.cells[this.at + COUNT] = readQuantity("rtt", "sampleCount", sampleCount);
     return this;
   }
 
   get srttNs(): number {
-    return this.#cells[this.#at + SRTT] as number;
+    return this.cells[this.at + SRTT] as number;
   }
 
   get rttvarNs(): number {
-    return this.#cells[this.#at + RTTVAR] as number;
+    return this.cells[this.at + RTTVAR] as number;
   }
 
   get sampleCount(): number {
-    return this.#cells[this.#at + COUNT] as number;
+    return this.cells[this.at + COUNT] as number;
   }
 
   /** Awake time of the last sample; 0 = not known, and then it does not age. No part of the state. */
   get updatedAt(): number {
-    return this.#cells[this.#at + EMA_UPDATED_AT] as number;
+    return this.cells[this.at + EMA_UPDATED_AT] as number;
   }
 
   set updatedAt(now: number) {
-    this.#cells[this.#at + EMA_UPDATED_AT] = now;
+    this.cells[this.at + EMA_UPDATED_AT] = now;
   }
 
   get isWarm(): boolean {
@@ -98,7 +91,7 @@ export class RttEma {
 
   /** As `observe`, of a sample that was checked. The weights are powers of two. */
   learn(sampleNs: number, alpha = ALPHA, beta = BETA): void {
-    learnAt(this.#cells, this.#at, sampleNs, alpha, beta);
+    learnAt(this.cells, this.at, sampleNs, alpha, beta);
   }
 
   /**
@@ -107,24 +100,18 @@ export class RttEma {
    */
   observeImputed(sampleNs: number, share: number): void {
     assert(isQuantity(sampleNs), "a sample is a quantity");
-    const { srttNs, rttvarNs, sampleCount } = this;
-    if (sampleCount === 0) return;
-    const error = sampleNs - srttNs;
-    const deviationNs = bounded(rttvarNs + ((Math.abs(error) - rttvarNs) * share) / 4);
-    if (error < 0 || deviationNs > rttvarNs) this.#cells[this.#at + RTTVAR] = deviationNs; // what came late makes nothing narrower
-    this.#cells[this.#at + SRTT] = bounded(srttNs + (error * share) / 8);
+    imputeAt(this.cells, this.at, sampleNs, share);
   }
 
   /** Begins again at this sample, as it would with a first one, but counts for no less than it did. */
   relearn(sampleNs: number): void {
     assert(isQuantity(sampleNs), "a sample is a quantity");
-    this.#cells[this.#at + SRTT] = sampleNs;
-    this.#cells[this.#at + RTTVAR] = Math.floor(sampleNs / 2);
+    relearnAt(this.cells, this.at, sampleNs);
   }
 
   /** Makes the estimate count for `samples` at most. */
   discount(samples: number): void {
-    this.#cells[this.#at + COUNT] = Math.min(this.sampleCount, Math.floor(samples));
+    discountAt(this.cells, this.at, samples);
   }
 
   /**
@@ -138,29 +125,4 @@ export class RttEma {
   state(): EmaState {
     return { srttNs: this.srttNs, rttvarNs: this.rttvarNs, sampleCount: this.sampleCount };
   }
-}
-
-/** As `RttEma.learn` of the estimate there, without a view of it. */
-export function learnAt(cells: Float64Array, at: number, sampleNs: number, alpha: number, beta: number): void {
-  const count = cells[at + COUNT] as number;
-  const srttNs = cells[at + SRTT] as number;
-  if (count === 0) {
-    cells[at + SRTT] = sampleNs;
-    cells[at + RTTVAR] = Math.floor(sampleNs / 2);
-  } else {
-    // The deviation first: it is taken from the old mean.
-    cells[at + RTTVAR] = blend(cells[at + RTTVAR] as number, Math.abs(srttNs - sampleNs), beta);
-    cells[at + SRTT] = blend(srttNs, sampleNs, alpha);
-  }
-  cells[at + COUNT] = addNs(count, 1);
-}
-
-/** Multiplied, not divided: by a power of two both are exact, and one of them is quick. */
-function blend(old: number, sample: number, weight: number): number {
-  return addNs(old - Math.floor(old * weight), Math.floor(sample * weight));
-}
-
-/** The whole quantity below. */
-function bounded(value: number): number {
-  return value < NS_MAX ? Math.floor(value) : NS_MAX;
 }

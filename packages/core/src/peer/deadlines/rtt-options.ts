@@ -2,7 +2,8 @@ import { RuntimeError } from "../../base/errors.ts";
 import { NS_MAX, NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import type { SiteId } from "../../base/ids.ts";
 import { MAX_ENTRIES } from "../make-room.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
+import { PRODUCT_LEARNING } from "./budget-blend.ts";
 import { PRODUCT_WATCH, REFERENCE_WATCH, type SiteWatchOptions } from "../detection/site-watch.ts";
 
 export interface RttTrackerOptions<S extends string = SiteId> {
@@ -72,15 +73,10 @@ export const REFERENCE_RTT: RttTrackerOptions<string> = {
 /** What the product runs with, and the default. */
 export const PRODUCT_RTT: RttTrackerOptions<string> = {
   ...REFERENCE_RTT,
+  ...PRODUCT_LEARNING,
   budgetFloorNs: 5 * NS_PER_MS,
   budgetCeilingNs: 60 * NS_PER_S,
-  minDeviationNs: 5 * NS_PER_MS,
   refuseZeroSamples: true,
-  blendSamples: 3,
-  halfLifeNs: 600 * NS_PER_S,
-  tails: true,
-  widening: 0.5,
-  backsOff: true,
   roundTripsAreHeartbeats: false,
   watch: PRODUCT_WATCH,
 };

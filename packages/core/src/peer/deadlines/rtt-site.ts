@@ -1,12 +1,17 @@
 import { assert } from "../../base/assert.ts";
 import type { ChainId, SiteId } from "../../base/ids.ts";
-import { powerOfTwo, readList, readObject, readQuantity, readText } from "../quantity.ts";
+import { readList, readObject, readQuantity, readText } from "../read-quantity.ts";
 import { NumberRows } from "../number-rows.ts";
 import { setRecent } from "../recent-map.ts";
-import { RoundTripTail, TAIL_WORDS } from "./round-trip-tail.ts";
-import { ALPHA, BETA, EMA_CELLS, EMA_UPDATED_AT, learnAt, RttEma } from "./rtt-ema.ts";
+import { relearnAt } from "./ema-cells.ts";
+import { captureLearned, discountLearned, restoreLearned } from "./learned-data.ts";
+import type { LearnedData } from "./learned-data.ts";
+import { learnAged, LearnedSite, rememberedSamples } from "./learned-site.ts";
+import type { EstimatePlace } from "./learned-site.ts";
+import { RttEma } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
+import { EMA_CELLS, SITE_CELLS, SITE_CELLS_WITHOUT_TAIL } from "./site-layout.ts";
 
 /** One hop of a chain: a multi-hop path, named by its target list. `hopIndex` is 0 … 255. */
 export interface Chain {
@@ -23,57 +28,27 @@ export interface ReportData<S extends string = SiteId> extends EmaState {
 }
 
 /** All of one site, as plain data. Lists run from the least to the most recent. */
-export interface SiteData<S extends string = SiteId> {
-  readonly aggregate: EmaState;
+export interface SiteData<S extends string = SiteId> extends LearnedData {
   readonly edges: readonly EdgeData[];
   readonly reports: readonly ReportData<S>[];
-  /** What RoundTripTail holds: buckets and counts in turn; empty without tails. */
-  readonly tail: readonly number[];
-  /** Timeouts since something last answered. */
-  readonly timeouts: number;
-  /** What spurious timeouts widen the budget by, in 1/1024 of what one adds. */
-  readonly widening: number;
-  /** Last round trip in awake time, 0 = never. */
-  readonly lastUpdatedAt: number;
 }
 
 const PART = "site";
 const HOP_MAX = 255;
-/** Beyond this many timeouts in a row every budget is at its ceiling. */
-const TIMEOUTS_MAX = 32;
-/** One spurious timeout, and as much as many of them come to. A sample in time takes a 64th away. */
-export const WIDENING_ONE = 1024;
-const WIDENING_MAX = 4 * WIDENING_ONE;
-/** An estimate has forgotten nearly all that came before so many samples; after a long silence it counts for no more. */
-export const MEMORY_SAMPLES = 16;
 /** From so many samples on a budget is kept until the next one, for this part of a half-life at most. */
 const KEPT_SAMPLES = 64;
 const KEPT_PART = 512;
 
-/** A site's row of numbers: the estimates of all its round trips and of one edge, then these, then the tail. */
-const AGGREGATE = 0;
-const FIRST_EDGE = EMA_CELLS;
-/** What the tail says, in ns; −1 = it has to be reckoned anew. */
-const TAIL_NS = 2 * EMA_CELLS;
-const TIMEOUTS = TAIL_NS + 1;
-/** When the last one was counted. */
-const TIMED_OUT_AT = TAIL_NS + 2;
-const WIDENING = TAIL_NS + 3;
-/** The share of attempts that were given up unanswered, of the last 64 or so. */
-const CENSORED_SHARE = TAIL_NS + 4;
-/** Imputed samples that the tail has not been told of, as they are shares of one. */
-const IMPUTED = TAIL_NS + 5;
+/** What a site's row has before the numbers of LearnedSite: the estimate of one edge, then these. */
+const OWN_CELLS = EMA_CELLS + 3;
+const FIRST_EDGE = -OWN_CELLS;
 /** The budget last reckoned, with what for and when; 0 = it has to be reckoned anew. */
-const BUDGET_NS = TAIL_NS + 6;
-const BUDGET_AT = TAIL_NS + 7;
-const BUDGET_DEFAULT_NS = TAIL_NS + 8;
-const UPDATED_AT = TAIL_NS + 9;
-const TAIL = TAIL_NS + 10;
+const BUDGET_NS = -3;
+const BUDGET_AT = -2;
+const BUDGET_DEFAULT_NS = -1;
 
 /** One estimate with its place among others. */
-interface Edge extends Chain {
-  readonly cells: Float64Array;
-  readonly at: number;
+interface Edge extends Chain, EstimatePlace {
   /** Another hop of the same chain. */
   readonly next: Edge | undefined;
 }
@@ -84,14 +59,13 @@ interface Memberships<S> {
   has(site: S): boolean;
 }
 
-/** What the sites of one tracker share: rows, and views that look at one site after the other. */
+/** What the sites of one tracker share: rows, and a view that looks at one estimate after the other. */
 export class SiteRows {
   readonly rows: NumberRows;
   readonly ema = new RttEma();
-  readonly tail = new RoundTripTail();
 
   constructor(tails: boolean) {
-    this.rows = new NumberRows(TAIL + (tails ? TAIL_WORDS / 4 : 0));
+    this.rows = new NumberRows(OWN_CELLS + (tails ? SITE_CELLS : SITE_CELLS_WITHOUT_TAIL));
   }
 }
 
@@ -100,13 +74,10 @@ export class SiteRows {
  *
  * Invariant RS1: a view of `SiteRows` is moved before each use, and nobody keeps one.
  */
-export class RttSite<S extends string = SiteId> {
+export class RttSite<S extends string = SiteId> extends LearnedSite {
   readonly #options: RttTrackerOptions<S>;
   readonly #shared: SiteRows;
   readonly #row: number;
-  readonly #cells: Float64Array;
-  readonly #at: number;
-  readonly #words: Uint16Array;
   /** The edge last observed or asked for. */
   #recent: Edge | undefined;
   /** The last hop of each chain; made with the second chain. Until then `#only` is all there is. */
@@ -122,13 +93,11 @@ export class RttSite<S extends string = SiteId> {
   #watchVersion = -1;
 
   constructor(options: RttTrackerOptions<S>, shared: SiteRows) {
+    super(options);
     this.#options = options;
     this.#shared = shared;
     this.#row = shared.rows.take();
-    this.#cells = shared.rows.cells(this.#row);
-    this.#words = shared.rows.words(this.#row);
-    this.#at = shared.rows.at(this.#row);
-    this.#cells[this.#at + TAIL_NS] = -1;
+    this.over(shared.rows.cells(this.#row), shared.rows.words(this.#row), shared.rows.at(this.#row) + OWN_CELLS);
   }
 
   /** Throws SNAPSHOT_INVALID. */
@@ -165,25 +134,7 @@ export class RttSite<S extends string = SiteId> {
 
   /** A view of the estimate of all round trips (RS1). */
   get aggregate(): RttEma {
-    return this.#shared.ema.over(this.#cells, this.#at + AGGREGATE);
-  }
-
-  /** Last round trip in awake time, 0 = never. */
-  get lastUpdatedAt(): number {
-    return this.#cells[this.#at + UPDATED_AT] as number;
-  }
-
-  /** Samples in the tail. */
-  get tailSize(): number {
-    return this.#options.tails ? this.#tail.size : 0;
-  }
-
-  /** The time in ns that one round trip in some thousand exceeds; 0 without a sample. */
-  get tailNs(): number {
-    if (!this.#options.tails) return 0;
-    let tailNs = this.#cells[this.#at + TAIL_NS] as number;
-    if (tailNs < 0) tailNs = this.#cells[this.#at + TAIL_NS] = this.#tail.valueNs();
-    return tailNs;
+    return this.#shared.ema.over(this.cells, this.at);
   }
 
   /** A view of the estimate of one edge (RS1). */
@@ -197,20 +148,9 @@ export class RttSite<S extends string = SiteId> {
     return this.#behind?.get(chainId);
   }
 
-  /** Timeouts since something last answered. */
-  get timeouts(): number {
-    return this.#cells[this.#at + TIMEOUTS] as number;
-  }
-
-  /** What spurious timeouts widen the budget by, in 1/1024 of what one adds. */
-  get widening(): number {
-    return this.#cells[this.#at + WIDENING] as number;
-  }
-
   /** The budget that was kept, or 0. Until the site itself learns more it holds for a moment, whatever its parents learn. */
   keptBudgetNs(chain: Chain | undefined, staticDefaultNs: number, now: number): number {
-    const cells = this.#cells;
-    const at = this.#at;
+    const { cells, at } = this;
     const budgetNs = cells[at + BUDGET_NS] as number;
     if (budgetNs === 0 || this.#budgetChain !== chain?.chainId || cells[at + BUDGET_DEFAULT_NS] !== staticDefaultNs) return 0;
     if (chain !== undefined && this.#budgetHop !== chain.hopIndex) return 0;
@@ -220,96 +160,48 @@ export class RttSite<S extends string = SiteId> {
 
   /** Keeps a budget if site and edge have so many samples that their parents hardly weigh. */
   keepBudget(chain: Chain | undefined, staticDefaultNs: number, now: number, budgetNs: number): void {
-    if (this.aggregate.sampleCount < KEPT_SAMPLES) return;
+    if (this.sampleCount < KEPT_SAMPLES) return;
     if (chain !== undefined && (this.edge(chain)?.sampleCount ?? 0) < KEPT_SAMPLES) return;
-    this.#cells[this.#at + BUDGET_NS] = budgetNs;
-    this.#cells[this.#at + BUDGET_AT] = now;
-    this.#cells[this.#at + BUDGET_DEFAULT_NS] = staticDefaultNs;
+    this.cells[this.at + BUDGET_NS] = budgetNs;
+    this.cells[this.at + BUDGET_AT] = now;
+    this.cells[this.at + BUDGET_DEFAULT_NS] = staticDefaultNs;
     this.#budgetChain = chain?.chainId;
     this.#budgetHop = chain?.hopIndex ?? 0;
   }
 
   /** One measured round trip; a quantity. */
-  observe(chain: Chain | undefined, elapsedNs: number, now: number): void {
-    const cells = this.#cells;
-    const at = this.#at;
-    cells[at + BUDGET_NS] = 0;
-    this.#learn(cells, at + AGGREGATE, elapsedNs, now);
-    cells[at + TIMEOUTS] = 0;
-    const widening = cells[at + WIDENING] as number;
-    if (widening > 0) cells[at + WIDENING] = widening - (widening < 64 ? 1 : widening >> 6);
-    cells[at + CENSORED_SHARE] = (cells[at + CENSORED_SHARE] as number) - (cells[at + CENSORED_SHARE] as number) / 64;
-    if (this.#options.tails) {
-      const tail = this.#tail;
-      this.#fadeTail(tail, now);
-      if (tail.learn(elapsedNs)) {
-        this.aggregate.relearn(elapsedNs);
-        if (chain !== undefined) this.edge(chain)?.relearn(elapsedNs);
-      }
-      cells[at + TAIL_NS] = -1;
-    }
-    cells[at + UPDATED_AT] = now;
+  observeRoundTrip(chain: Chain | undefined, elapsedNs: number, now: number): void {
+    this.#forgetBudget();
+    const forgets = this.observe(elapsedNs, now);
     if (chain === undefined) return;
+    const known = forgets ? this.#findEdge(chain) : undefined;
+    if (known !== undefined) relearnAt(known.cells, known.at, elapsedNs);
     const edge = this.#edgeOf(chain);
-    this.#learn(edge.cells, edge.at, elapsedNs, now);
+    learnAged(edge.cells, edge.at, elapsedNs, now, this.#options);
   }
 
-  /**
-   * An attempt that was given up after this time: at least so long. What share of such attempts would have been answered
-   * is reckoned from the tail, and so is how late; the others were lost, and say nothing of how long an answer takes.
-   */
-  observeCensored(chain: Chain | undefined, atLeastNs: number): void {
-    const cells = this.#cells;
-    const at = this.#at;
-    cells[at + BUDGET_NS] = 0;
-    cells[at + CENSORED_SHARE] = (cells[at + CENSORED_SHARE] as number) + (1 - (cells[at + CENSORED_SHARE] as number)) / 64;
-    if (this.tailSize === 0) return;
-    const tail = this.#tail;
-    const share = Math.min(1, tail.shareAbove(atLeastNs) / (cells[at + CENSORED_SHARE] as number));
-    const imputedNs = tail.meanAboveNs(atLeastNs);
-    this.aggregate.observeImputed(imputedNs, share);
-    if (chain !== undefined) this.edge(chain)?.observeImputed(imputedNs, share);
-    const imputed = (cells[at + IMPUTED] as number) + share;
-    cells[at + IMPUTED] = imputed < 1 ? imputed : imputed - 1;
-    if (imputed < 1) return;
-    tail.observeAbove(atLeastNs);
-    cells[at + TAIL_NS] = -1;
+  /** An attempt that was given up after this time: at least so long. */
+  observeGivenUp(chain: Chain | undefined, atLeastNs: number): void {
+    this.#forgetBudget();
+    this.observeCensored(atLeastNs, chain && this.#findEdge(chain));
   }
 
-  /** The budget of an attempt ran out. Those that ran beside one another are one step. */
-  observeTimeout(armedAt: number, now: number): void {
-    if (armedAt < (this.#cells[this.#at + TIMED_OUT_AT] as number)) return;
-    this.#cells[this.#at + BUDGET_NS] = 0;
-    this.#cells[this.#at + TIMED_OUT_AT] = now;
-    if (this.timeouts < TIMEOUTS_MAX) this.#cells[this.#at + TIMEOUTS] = this.timeouts + 1;
+  override observeTimeout(armedAt: number, now: number): boolean {
+    const isCounted = super.observeTimeout(armedAt, now);
+    if (isCounted) this.#forgetBudget();
+    return isCounted;
   }
 
-  /** Something answered, whether it makes a sample or not. */
-  observeAnswer(): void {
-    this.#cells[this.#at + BUDGET_NS] = 0;
-    this.#cells[this.#at + TIMEOUTS] = 0;
+  override observeAnswer(): void {
+    this.#forgetBudget();
+    super.observeAnswer();
   }
 
-  /** What had run out of its budget was answered. */
-  observeLateReply(): void {
-    this.observeAnswer();
-    this.#cells[this.#at + WIDENING] = Math.min(WIDENING_MAX, this.widening + WIDENING_ONE);
-  }
-
-  /**
-   * What was learned before a restart counts for less, the longer it took; never for more than an estimate remembers,
-   * and never without widening the budget a little.
-   */
   discount(asleepNs: number): void {
-    this.#cells[this.#at + BUDGET_NS] = 0;
-    this.#cells[this.#at + WIDENING] = Math.max(this.widening, WIDENING_ONE);
+    this.#forgetBudget();
+    discountLearned(this, asleepNs);
     const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
-    this.aggregate.discount(samples);
     for (const { cells, at } of this.#everyEdge()) this.#shared.ema.over(cells, at).discount(samples);
-    if (this.tailSize === 0) return;
-    const tail = this.#tail;
-    for (let halves = Math.floor(asleepNs / this.#options.halfLifeNs); halves >= 0 && tail.size > 0; halves--) tail.halve();
-    this.#cells[this.#at + TAIL_NS] = -1;
   }
 
   replaceReport(report: ReportData<S>): void {
@@ -332,58 +224,26 @@ export class RttSite<S extends string = SiteId> {
 
   capture(): SiteData<S> {
     const edges = Array.from(this.#everyEdge(), ({ chainId, hopIndex, cells, at }) => ({ chainId, hopIndex, ...this.#shared.ema.over(cells, at).state() }));
-    return {
-      aggregate: this.aggregate.state(),
-      edges,
-      reports: [...(this.#reports?.values() ?? [])],
-      tail: this.#options.tails ? this.#tail.state() : [],
-      timeouts: this.timeouts,
-      widening: this.widening,
-      lastUpdatedAt: this.lastUpdatedAt,
-    };
+    return { ...captureLearned(this), edges, reports: [...(this.#reports?.values() ?? [])] };
   }
 
   #restore(data: SiteData<S>): void {
-    const { aggregate, edges, reports, tail, timeouts, widening, lastUpdatedAt } = readObject(PART, data);
-    const cells = this.#cells;
-    const at = this.#at;
-    const updatedAt = readQuantity(PART, "lastUpdatedAt", lastUpdatedAt);
-    cells[at + UPDATED_AT] = updatedAt;
-    this.aggregate.set(aggregate).updatedAt = updatedAt;
+    restoreLearned(this, data);
+    const { edges, reports, lastUpdatedAt } = data;
     for (const edge of readList(PART, "edges", edges)) {
       const { chainId, hopIndex } = readObject("edge", edge);
       const restored = this.#edgeOf({ chainId: readText<ChainId>("edge", "chainId", chainId), hopIndex: readQuantity("edge", "hopIndex", hopIndex, HOP_MAX) });
-      this.#shared.ema.over(restored.cells, restored.at).set(edge).updatedAt = updatedAt;
+      this.#shared.ema.over(restored.cells, restored.at).set(edge).updatedAt = lastUpdatedAt;
     }
     for (const report of readList(PART, "reports", reports)) {
       const nextHop = readText<S>("report", "nextHop", readObject("report", report).nextHop);
       const chainId = readText<ChainId>("report", "chainId", report.chainId);
       this.replaceReport({ nextHop, chainId, ...RttEma.restore(report).state() });
     }
-    if (readList(PART, "tail", tail).length > 0) {
-      const read = RoundTripTail.restore(tail);
-      if (this.#options.tails) this.#tail.set(read.state());
-    }
-    cells[at + TIMEOUTS] = readQuantity(PART, "timeouts", timeouts, TIMEOUTS_MAX);
-    cells[at + WIDENING] = readQuantity(PART, "widening", widening, WIDENING_MAX);
   }
 
-  /** A view of the tail (RS1). */
-  get #tail(): RoundTripTail {
-    return this.#shared.tail.over(this.#words, 4 * (this.#at + TAIL));
-  }
-
-  #learn(cells: Float64Array, at: number, elapsedNs: number, now: number): void {
-    const updatedAt = cells[at + EMA_UPDATED_AT] as number;
-    if (updatedAt > 0 && now - updatedAt >= this.#options.halfLifeNs / 8) refresh(this.#shared.ema.over(cells, at), now, this.#options.halfLifeNs);
-    cells[at + EMA_UPDATED_AT] = now;
-    learnAt(cells, at, elapsedNs, ALPHA, BETA);
-  }
-
-  #fadeTail(tail: RoundTripTail, now: number): void {
-    const { lastUpdatedAt } = this;
-    if (lastUpdatedAt === 0 || now - lastUpdatedAt < this.#options.halfLifeNs) return;
-    for (let halves = Math.floor((now - lastUpdatedAt) / this.#options.halfLifeNs); halves > 0 && tail.size > 0; halves--) tail.halve();
+  #forgetBudget(): void {
+    this.cells[this.at + BUDGET_NS] = 0;
   }
 
   // ── edges ──
@@ -408,7 +268,7 @@ export class RttSite<S extends string = SiteId> {
     if (head?.chainId !== chainId) head = undefined;
     if (edge === undefined) {
       const isFirst = this.#only === undefined;
-      edge = head = { chainId, hopIndex, cells: isFirst ? this.#cells : new Float64Array(EMA_CELLS), at: isFirst ? this.#at + FIRST_EDGE : 0, next: head };
+      edge = head = { chainId, hopIndex, cells: isFirst ? this.cells : new Float64Array(EMA_CELLS), at: isFirst ? this.at + FIRST_EDGE : 0, next: head };
     }
     this.#setRecent(chainId, head ?? edge);
     return (this.#recent = edge);
@@ -431,25 +291,6 @@ export class RttSite<S extends string = SiteId> {
       yield* hops.reverse();
     }
   }
-}
-
-/** A sample after a long silence begins to learn again: what was known counts for what it still weighs. */
-export function refresh(ema: RttEma, now: number, halfLifeNs: number): void {
-  if (ema.updatedAt > 0 && now - ema.updatedAt >= halfLifeNs / 8) ema.discount(MEMORY_SAMPLES * fade(now - ema.updatedAt, halfLifeNs));
-  ema.updatedAt = now;
-}
-
-/** Samples that count after a restart, `asleepNs` long. */
-export function rememberedSamples(asleepNs: number, halfLifeNs: number): number {
-  return MEMORY_SAMPLES * fade(asleepNs, halfLifeNs);
-}
-
-/** What is left of a weight at an age: 1, ½ at the half-life, ¼ at twice that, straight lines in between. */
-export function fade(ageNs: number, halfLifeNs: number): number {
-  if (ageNs <= 0) return 1;
-  const halves = ageNs / halfLifeNs;
-  const whole = Math.floor(halves);
-  return (1 - (halves - whole) / 2) / powerOfTwo(whole);
 }
 
 /** A chain id contains no space, so no two reports share a key. */

@@ -1,15 +1,20 @@
 import { assert } from "../../base/assert.ts";
 import type { ChainId, SiteId } from "../../base/ids.ts";
-import { addNs, elapsedNs } from "../../base/time.ts";
+import { addNs } from "../../base/time.ts";
 import { makeRoom } from "../make-room.ts";
-import { boundQuantity, isQuantity, powerOfTwo, readList, readObject, readQuantity, readText } from "../quantity.ts";
+import { boundQuantity, isQuantity } from "../quantity.ts";
+import { readList, readObject, readQuantity, readText } from "../read-quantity.ts";
 import { setRecent } from "../recent-map.ts";
-import { RoundTripTail } from "./round-trip-tail.ts";
+import { BudgetBlend } from "./budget-blend.ts";
+import { GlobalPrior } from "./global-prior.ts";
+import { captureGlobal, restoreGlobal } from "./learned-data.ts";
+import type { GlobalPriorData } from "./learned-data.ts";
+import { MEMORY_SAMPLES, learnAged, rememberedSamples, WIDENING_ONE } from "./learned-site.ts";
 import { RttEma, WARM_SAMPLES } from "./rtt-ema.ts";
 import type { EmaState } from "./rtt-ema.ts";
 import { rttTrackerOptions } from "./rtt-options.ts";
 import type { RttTrackerOptions } from "./rtt-options.ts";
-import { fade, MEMORY_SAMPLES, refresh, rememberedSamples, RttSite, SiteRows, WIDENING_ONE } from "./rtt-site.ts";
+import { RttSite, SiteRows } from "./rtt-site.ts";
 import type { Chain, ReportData, SiteData } from "./rtt-site.ts";
 import { SiteWatch } from "../detection/site-watch.ts";
 
@@ -70,20 +75,10 @@ export class SiteHandle<S extends string = SiteId> {
 }
 
 /** The priors as plain data, chains from the least to the most recently observed. */
-export interface PriorData {
-  readonly global: EmaState;
-  /** Last round trip in awake time, 0 = never. */
-  readonly updatedAt: number;
-  /** What RoundTripTail holds of all sites. */
-  readonly tail: readonly number[];
+export interface PriorData extends GlobalPriorData {
   readonly chains: readonly (EmaState & { readonly chainId: ChainId; readonly updatedAt: number })[];
 }
 
-/** The global prior learns slowly, since it hears of every site (spec/peers.md §3.2). */
-const GLOBAL_ALPHA = 1 / 64;
-const GLOBAL_BETA = 1 / 32;
-/** Sites of all kinds share the global prior: their slowest lie at most so many means away. */
-const SHAPE_MAX = 16;
 const NOWHERE: BudgetContext<never> = {};
 
 /**
@@ -102,23 +97,19 @@ export class RttTracker<S extends string = SiteId> {
   readonly #sites = new Map<S, RttSite<S>>();
   readonly #rows: SiteRows;
   readonly #chainPriors = new Map<ChainId, RttEma>();
-  #globalPrior = new RttEma();
-  #globalTail: RoundTripTail | undefined;
-  /** The slowest over the mean, of all sites; −1 = it has to be reckoned anew. */
-  #shape = -1;
+  #global = new GlobalPrior();
   /** The chain whose prior is the most recent, and that prior. */
   #recentChain: ChainId | undefined;
   #recentPrior: RttEma | undefined;
-  /** What `#blend` found. */
-  #meanNs = 0;
-  #deviationNs = 0;
+  readonly #blended: BudgetBlend;
+  /** What the edge weighs in it. */
   #edgeWeight = 0;
-  #unlearned = 1;
 
   constructor(given: Partial<RttTrackerOptions<S>> = {}) {
     this.#options = rttTrackerOptions(given);
     this.watch = new SiteWatch(this.#options.watch);
     this.#rows = new SiteRows(this.#options.tails);
+    this.#blended = new BudgetBlend(this.#options);
   }
 
   /** For callers that ask about this site again and again. */
@@ -138,18 +129,12 @@ export class RttTracker<S extends string = SiteId> {
     if (this.#options.roundTripsAreHeartbeats) this.watch.recordHeartbeat(idOf(site), now);
     else if (entry.isWatchedBy(this.watch, site)) this.watch.recordLife(idOf(site), now);
     if (elapsedNs === 0 && this.#options.refuseZeroSamples) return;
-    entry.observe(chain, elapsedNs, now);
+    entry.observeRoundTrip(chain, elapsedNs, now);
     if (chain !== undefined) {
       const prior = this.#priorOf(chain.chainId);
-      refresh(prior, now, this.#options.halfLifeNs);
-      prior.learn(elapsedNs);
+      learnAged(prior.cells, prior.at, elapsedNs, now, this.#options);
     }
-    refresh(this.#globalPrior, now, this.#options.halfLifeNs);
-    this.#globalPrior.learn(elapsedNs, GLOBAL_ALPHA, GLOBAL_BETA);
-    if (!this.#options.tails) return;
-    const tail = (this.#globalTail ??= new RoundTripTail());
-    tail.learn(elapsedNs);
-    this.#shape = -1;
+    this.#global.observe(elapsedNs, now, this.#options);
   }
 
   /**
@@ -165,7 +150,7 @@ export class RttTracker<S extends string = SiteId> {
   /** An attempt was given up after `atLeastNs` without an answer: a sample of at least that long. */
   observeCensored(site: S | SiteHandle<S>, chain: Chain | undefined, atLeastNs: number): void {
     assert(isQuantity(atLeastNs), "a time is a quantity");
-    this.#siteOf(site).observeCensored(chain, atLeastNs);
+    this.#siteOf(site).observeGivenUp(chain, atLeastNs);
   }
 
   /** The site answered, with a round trip or without: its back-off ends, whether that makes a sample or not. */
@@ -184,7 +169,7 @@ export class RttTracker<S extends string = SiteId> {
     for (const entry of this.#sites.values()) entry.discount(asleepNs);
     const samples = rememberedSamples(asleepNs, this.#options.halfLifeNs);
     for (const prior of this.#chainPriors.values()) prior.discount(samples);
-    this.#globalPrior.discount(samples);
+    this.#global.discount(samples);
   }
 
   /** Takes what a site says about one of its own outgoing edges, in place of what it said before. */
@@ -205,13 +190,8 @@ export class RttTracker<S extends string = SiteId> {
   }
 
   /**
-   * How long to wait for this site's answer, in ns. Floor and ceiling bound what was learned, not the default.
-   *
-   *     budget = widened · 2^max(0, timeouts − 1) · max(mean + 4 · deviation, tail)
-   *
-   * Mean and deviation are blended (`#blend`). The tail is the site's own, w = n / (n + tailSamples), and for the rest
-   * the blended mean times the slowest over the mean of all sites. Source: RFC 6298 §2.3 for the first term; the second
-   * because mean + 4 × deviation is exceeded by one round trip in fifty where they are lognormal (docs/lab/deadlines).
+   * How long to wait for this site's answer, in ns. Floor and ceiling bound what was learned, not the default. How it is
+   * reckoned: `BudgetBlend`.
    */
   estimateBudget(site: S | SiteHandle<S>, chain: Chain | undefined, staticDefaultNs: number, context: BudgetContext<S> = NOWHERE): number {
     const { blendSamples, minDeviationNs, budgetFloorNs, budgetCeilingNs } = this.#options;
@@ -226,15 +206,8 @@ export class RttTracker<S extends string = SiteId> {
     const keptNs = entry === undefined ? 0 : entry.keptBudgetNs(chain, staticDefaultNs, now);
     if (keptNs > 0) return keptNs;
     this.#blend(entry, chain, staticDefaultNs, context);
-    const leastNs = this.#meanNs + 4 * minDeviationNs;
-    let budgetNs = this.#tail(entry, chain, elapsedSince(context.now, entry?.lastUpdatedAt));
-    if (leastNs > budgetNs && this.#unlearned < 1) budgetNs = leastNs;
-    if (entry !== undefined) {
-      budgetNs *= this.#widenedBy(entry);
-      if (entry.timeouts > 1 && this.#options.backsOff) budgetNs *= powerOfTwo(entry.timeouts - 1);
-      else if (this.#unlearned === 1) return staticDefaultNs;
-    } else if (this.#unlearned === 1) return staticDefaultNs;
-    const boundedNs = Math.floor(Math.min(Math.max(budgetNs, budgetFloorNs), budgetCeilingNs));
+    if (this.#edgeWeight > 0 && entry !== undefined) this.#scaleTail(entry, chain as Chain);
+    const boundedNs = this.#blended.budgetNs(this.#global.shape, entry, staticDefaultNs, now);
     if (entry !== undefined) entry.keepBudget(chain, staticDefaultNs, now, boundedNs);
     return boundedNs;
   }
@@ -305,40 +278,26 @@ export class RttTracker<S extends string = SiteId> {
 
   capturePriors(): PriorData {
     const chains = Array.from(this.#chainPriors, ([chainId, prior]) => ({ chainId, ...prior.state(), updatedAt: prior.updatedAt }));
-    const { updatedAt } = this.#globalPrior;
-    return { global: this.#globalPrior.state(), updatedAt, tail: this.#globalTail?.state() ?? [], chains };
+    return { ...captureGlobal(this.#global), chains };
   }
 
   /** Replaces all priors. Throws SNAPSHOT_INVALID. */
   restorePriors(data: PriorData): void {
-    const { global, updatedAt, tail, chains } = readObject("priors", data);
-    const globalPrior = RttEma.restore(global);
-    globalPrior.updatedAt = readQuantity("priors", "updatedAt", updatedAt);
-    const globalTail = readList("priors", "tail", tail).length > 0 ? RoundTripTail.restore(tail) : undefined;
-    const restored = readList("priors", "chains", chains).map((prior) => {
+    const global = restoreGlobal(data);
+    const restored = readList("priors", "chains", data.chains).map((prior) => {
       const chainId = readText<ChainId>("priors", "chainId", readObject("priors", prior).chainId);
       const ema = RttEma.restore(prior);
       ema.updatedAt = readQuantity("priors", "updatedAt", prior.updatedAt);
       return [chainId, ema] as const;
     });
-    this.#globalPrior = globalPrior;
-    this.#globalTail = globalTail;
-    this.#shape = -1;
+    this.#global = global;
     this.#chainPriors.clear();
     this.#recentChain = this.#recentPrior = undefined;
     for (const [chainId, prior] of restored) setRecent(this.#chainPriors, chainId, prior, this.#options.maxChains);
   }
 
   /**
-   * Shrinks each estimate towards its parent, beginning with the static default as a first sample would stand for it
-   * (mean D/3, deviation D/6, so that its budget is D; it strays as the first estimate does). With n samples, k = `blendSamples`, deviations d of the estimate
-   * and d′ of its parent, and f what its age leaves (`fade`):
-   *
-   *     w    = f · n / (n + k · 2d / (d + d′))
-   *     mean = w · m + (1 − w) · m′
-   *     dev  = w · d + (1 − w) · d′ + 2w(1 − w) · |m − m′|
-   *
-   * The last line bounds the mean deviation of the mixture of both: tiers that disagree make the budget wide.
+   * From the static default to the edge, each tier weighed against all before it (T1).
    *
    * Composition: what the peer reported of its own edge on this chain, behind our link to it, makes an estimate of its
    * own (means added, deviations added, which is right if both are late at once), between site and edge, and a lower
@@ -348,44 +307,25 @@ export class RttTracker<S extends string = SiteId> {
   #blend(
     entry: RttSite<S> | undefined, chain: Chain | undefined, staticDefaultNs: number, { via, now = 0 }: BudgetContext<S>, tell?: Tell,
   ): void {
-    this.#meanNs = staticDefaultNs / 3;
-    this.#deviationNs = staticDefaultNs / 6;
-    this.#unlearned = 1;
+    this.#blended.begin(staticDefaultNs);
     this.#edgeWeight = 0;
-    this.#shrink("global", this.#globalPrior, now, tell);
+    this.#shrink("global", this.#global.cells, 0, now, tell);
     if (chain !== undefined && this.#chainPriors.size > 0) {
       const prior = this.#recentChain === chain.chainId ? this.#recentPrior : this.#chainPriors.get(chain.chainId);
-      if (prior !== undefined) this.#shrink("chain", prior, now, tell);
+      if (prior !== undefined) this.#shrink("chain", prior.cells, prior.at, now, tell);
     }
     if (entry === undefined && via === undefined) return;
-    if (entry !== undefined) this.#shrink("site", entry.aggregate, now, tell);
+    if (entry !== undefined) this.#shrink("site", entry.cells, entry.at, now, tell);
     if (chain === undefined) return;
     if (via !== undefined && (entry?.edge(chain)?.sampleCount ?? 0) < MEMORY_SAMPLES) this.#compose(via, chain, tell);
     const edge = entry?.edge(chain);
     if (edge === undefined) return;
-    this.#edgeWeight = this.#shrink("edge", edge, now, tell);
+    this.#edgeWeight = this.#shrink("edge", edge.cells, edge.at, now, tell);
   }
 
-  #shrink(tier: BudgetTier, estimate: RttEma, now: number, tell: Tell | undefined): number {
-    const count = estimate.sampleCount;
-    if (count === 0) return 0;
-    const age = estimate.updatedAt === 0 ? 0 : now - estimate.updatedAt;
-    return this.#mix(tier, estimate, age > 0 ? fade(age, this.#options.halfLifeNs) : 1, tell);
-  }
-
-  #mix(tier: BudgetTier, estimate: EmaState, freshness: number, tell: Tell | undefined): number {
-    const { srttNs, rttvarNs, sampleCount } = estimate;
-    const { blendSamples } = this.#options;
-    const spread = rttvarNs + this.#deviationNs;
-    // How far a default strays nobody knows.
-    const strength = this.#unlearned === 1 || spread === 0 ? blendSamples : (blendSamples * 2 * rttvarNs) / spread;
-    const weight = (freshness * sampleCount) / (sampleCount + strength);
-    const rest = 1 - weight;
-    const disagreement = 2 * weight * rest * Math.abs(srttNs - this.#meanNs);
-    this.#deviationNs = weight * rttvarNs + rest * this.#deviationNs + disagreement;
-    this.#meanNs = weight * srttNs + rest * this.#meanNs;
-    this.#unlearned *= rest;
-    if (tell !== undefined) tell(tier, estimate, weight, freshness);
+  #shrink(tier: BudgetTier, cells: Float64Array, at: number, now: number, tell: Tell | undefined): number {
+    const weight = this.#blended.shrink(cells, at, now);
+    if (tell !== undefined && weight > 0) tell(tier, new RttEma(cells, at).state(), weight, this.#blended.freshness);
     return weight;
   }
 
@@ -393,28 +333,21 @@ export class RttTracker<S extends string = SiteId> {
     const neighbour = this.#sites.get(via);
     const behind = neighbour?.behind(chain.chainId);
     if (neighbour === undefined || behind === undefined || behind.sampleCount === 0) return;
-    const link = neighbour.aggregate;
     const composed = {
-      srttNs: addNs(link.srttNs, behind.srttNs), rttvarNs: addNs(link.rttvarNs, behind.rttvarNs),
+      srttNs: addNs(neighbour.srttNs, behind.srttNs), rttvarNs: addNs(neighbour.rttvarNs, behind.rttvarNs),
       sampleCount: Math.min(behind.sampleCount, MEMORY_SAMPLES),
     };
-    this.#mix("reports", composed, 1, tell);
-    if (this.#meanNs < composed.srttNs) this.#meanNs = composed.srttNs;
+    const blended = this.#blended;
+    const weight = blended.mix(composed.srttNs, composed.rttvarNs, composed.sampleCount, 1);
+    tell?.("reports", composed, weight, 1);
+    if (blended.meanNs < composed.srttNs) blended.meanNs = composed.srttNs;
   }
 
-  #tail(entry: RttSite<S> | undefined, chain: Chain | undefined, age: number): number {
-    if (this.#shape < 0) {
-      const { srttNs } = this.#globalPrior;
-      this.#shape = this.#globalTail === undefined || srttNs === 0 ? 0 : Math.min(SHAPE_MAX, this.#globalTail.valueNs() / srttNs);
-    }
-    const typical = Math.max(this.#meanNs + 4 * this.#deviationNs, this.#meanNs * this.#shape);
-    if (entry === undefined || entry.tailSize === 0) return typical;
-    const size = entry.tailSize * fade(age, this.#options.halfLifeNs);
-    let ownNs = entry.tailNs;
-    const { srttNs } = entry.aggregate;
-    const edge = this.#edgeWeight > 0 && chain !== undefined ? entry.edge(chain) : undefined;
-    if (edge !== undefined && srttNs > 0) ownNs *= 1 + this.#edgeWeight * (edge.srttNs / srttNs - 1);
-    return (size * ownNs + this.#options.tailSamples * typical) / (size + this.#options.tailSamples);
+  /** The edge's slowest answers are as much slower than the site's as its mean is. */
+  #scaleTail(entry: RttSite<S>, chain: Chain): void {
+    const { srttNs } = entry;
+    const edge = entry.edge(chain);
+    if (edge !== undefined && srttNs > 0) this.#blended.tailScale = 1 + this.#edgeWeight * (edge.srttNs / srttNs - 1);
   }
 
   #widenedBy(entry: RttSite<S>): number {
@@ -426,14 +359,18 @@ export class RttTracker<S extends string = SiteId> {
     if (chain !== undefined && entry?.edge(chain)?.isWarm) return "edge";
     if (entry?.aggregate.isWarm) return "site";
     if (chain !== undefined && this.#chainPriors.get(chain.chainId)?.isWarm) return "chain";
-    return this.#globalPrior.isWarm ? "global" : "static";
+    return this.#globalEma.isWarm ? "global" : "static";
   }
 
   #estimateOf(tier: BudgetTier, entry: RttSite<S> | undefined, chain: Chain | undefined): RttEma | undefined {
     if (tier === "edge") return entry?.edge(chain as Chain);
     if (tier === "site") return entry?.aggregate;
     if (tier === "chain") return this.#chainPriors.get((chain as Chain).chainId);
-    return tier === "global" ? this.#globalPrior : undefined;
+    return tier === "global" ? this.#globalEma : undefined;
+  }
+
+  get #globalEma(): RttEma {
+    return new RttEma(this.#global.cells);
   }
 
   /** The chain's prior, which is the most recent one from now on. */
@@ -484,8 +421,4 @@ const NOTHING: TierWeight = { weight: 0, srttNs: 0, rttvarNs: 0, sampleCount: 0 
 /** The static default as an estimate. */
 function asEstimate(staticDefaultNs: number): EmaState {
   return { srttNs: Math.floor(staticDefaultNs / 3), rttvarNs: Math.floor(staticDefaultNs / 6), sampleCount: 0 };
-}
-
-function elapsedSince(now: number | undefined, since: number | undefined): number {
-  return now === undefined || since === undefined || since === 0 ? 0 : elapsedNs(now, since);
 }

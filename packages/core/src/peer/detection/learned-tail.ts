@@ -2,7 +2,8 @@ import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
 import { log10 } from "../../base/logarithm.ts";
 import { NS_PER_MS, NS_MAX } from "../../base/time.ts";
-import { isQuantity, powerOfTwo, readList, readObject } from "../quantity.ts";
+import { isQuantity, powerOfTwo } from "../quantity.ts";
+import { readList, readObject } from "../read-quantity.ts";
 
 /** One bucket more than edges: the first holds what lies below the lowest edge. Half an octave each, 4 ms … 185 s. */
 const EDGES: readonly number[] = Array.from({ length: 32 }, (_, at) => Math.round(4 * NS_PER_MS * powerOfTwo(at >> 1) * (at % 2 === 0 ? 1 : Math.SQRT2)));

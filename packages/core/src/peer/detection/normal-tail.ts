@@ -1,7 +1,7 @@
 import { log10 } from "../../base/logarithm.ts";
 import { NS_MAX, NS_PER_MS } from "../../base/time.ts";
 import { decay } from "../decay.ts";
-import { readList, readObject } from "../quantity.ts";
+import { readList, readObject } from "../read-quantity.ts";
 import { RuntimeError } from "../../base/errors.ts";
 
 const LOG10_E = 0.43429448190325182765;

@@ -2,7 +2,8 @@ import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
 import { Ring } from "../../base/ring.ts";
 import { NS_MAX, NS_PER_S, addNs, elapsedNs } from "../../base/time.ts";
-import { isQuantity, readList, readQuantity, wholeOption } from "../quantity.ts";
+import { isQuantity } from "../quantity.ts";
+import { readList, readQuantity, wholeOption } from "../read-quantity.ts";
 import type { Verdict } from "./silence-detector.ts";
 import type { SiteDetector } from "./site-detector.ts";
 

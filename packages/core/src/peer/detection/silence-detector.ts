@@ -5,7 +5,8 @@ import { NS_PER_MS, NS_PER_S, addNs, elapsedNs } from "../../base/time.ts";
 import { decay } from "../decay.ts";
 import { LEARNED_CELLS, LearnedTail, type TailData } from "./learned-tail.ts";
 import { NORMAL_TAIL, type NormalData, NormalTail, type NormalTailOptions } from "./normal-tail.ts";
-import { isQuantity, readQuantity, wholeOption } from "../quantity.ts";
+import { isQuantity } from "../quantity.ts";
+import { readQuantity, wholeOption } from "../read-quantity.ts";
 import type { SiteDetector } from "./site-detector.ts";
 
 /** What somebody wants of a verdict. The bound on time goes before the bound on mistakes. */

@@ -1,5 +1,5 @@
 import { type DetectorOptions, PhiAccrualDetector } from "./phi-accrual-detector.ts";
-import { readObject } from "../quantity.ts";
+import { readObject } from "../read-quantity.ts";
 import { type Beat, SILENCE_CELLS, type SilenceData, SilenceDetector, type SilenceDetectorOptions, type Verdict } from "./silence-detector.ts";
 
 /** How silences are judged. */

@@ -6,7 +6,8 @@ import { BRAKE_DEFAULTS, type BrakeOptions, IsolationBrake } from "./isolation-b
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
 import { REFERENCE_DETECTOR } from "./phi-accrual-detector.ts";
 import { NumberRows } from "../number-rows.ts";
-import { isQuantity, readObject, readQuantity, readText, wholeOption } from "../quantity.ts";
+import { isQuantity } from "../quantity.ts";
+import { readObject, readQuantity, readText, wholeOption } from "../read-quantity.ts";
 import { type Beat, SILENCE_DEFAULTS, type Verdict } from "./silence-detector.ts";
 import { type DetectorCells, detectorCells, type DetectorData, type DetectorModel, restoreSiteDetector, type SiteDetector, siteDetector } from "./site-detector.ts";
 

@@ -1,9 +1,14 @@
 import { assert } from "../../base/assert.ts";
 import { RuntimeError } from "../../base/errors.ts";
 import type { PeerId } from "../../base/ids.ts";
-import { NS_PER_MS, NS_PER_S, addNs } from "../../base/time.ts";
+import { addNs, NS_PER_MS, NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
-import { UINT32_MAX, boundQuantity, isQuantity, powerOfTwo, readObject, readQuantity, wholeOption } from "../quantity.ts";
+import { UINT32_MAX, boundQuantity, isQuantity } from "../quantity.ts";
+import { readObject, readQuantity, wholeOption } from "../read-quantity.ts";
+import {
+  ADVICE_SPREAD, backOff, forgiveFailures, lengthenAdvice, newBackoff, nextAttempt, noteAttempt, retryAtOf, spreadDelay, takeAdvice,
+} from "./backoff-schedule.ts";
+import type { BackoffEntry, BackoffSchedule, BackoffState } from "./backoff-schedule.ts";
 
 export interface BackoffOptions<K extends string = PeerId> {
   /** Delay after the first failure, in ns; doubles with each further one. At least 1. Default 10 ms. */
@@ -49,7 +54,7 @@ export const PRODUCT_BACKOFF: BackoffOptions<string> = {
   oneStepPerInstant: true,
   adviceApart: true,
   jitter: "none",
-  adviceSpread: 0.5,
+  adviceSpread: ADVICE_SPREAD,
   adviceTotalMaxNs: 300 * NS_PER_S,
   random: () => 0,
   maxEntries: MAX_ENTRIES,
@@ -63,32 +68,13 @@ export const REFERENCE_BACKOFF: BackoffOptions<string> = {
   adviceApart: false,
 };
 
-/** What is known of one peer that failed or asked to be left alone. Plain data; times are engine time. */
-export interface BackoffState {
-  /** Consecutive failures and advisories: the step of the schedule. */
-  readonly attempts: number;
-  readonly lastAttempt: number;
-  /** End of the cooldown that failures caused; in the reference also of one that was advised. */
-  readonly nextRetry: number;
-  /** Instant of the last failure that counted, 0 = none. */
-  readonly failedAt: number;
-  /** End of the cooldown that the remote advised, 0 = none. Only with `adviceApart`. */
-  readonly advisedUntil: number;
-  /** Since when advice has kept us away without an attempt, 0 = something was sent since. Only with `adviceApart`. */
-  readonly advisedSince: number;
-  /** The delay that the last failure caused, in ns, 0 = none: what `decorrelated` draws the next one from. */
-  readonly delayNs: number;
-}
-
 /** The instant from which a peer may be tried that cools down until then. */
 export type Cooldown = Readonly<{ allow: false; reason: "cooldown"; retryAt: number }>;
 
-interface Entry extends Writable<BackoffState> {
+interface Entry extends BackoffEntry {
   /** What was last answered of it, so that asking again makes no garbage. */
   cooldown: Cooldown | undefined;
 }
-
-type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 /**
  * BackoffTable says how long to leave a failing peer alone. A peer without an entry may always be tried.
@@ -105,6 +91,7 @@ type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
  */
 export class BackoffTable<K extends string = PeerId> {
   readonly #options: BackoffOptions<K>;
+  readonly #schedule: BackoffSchedule;
   readonly #entries = new Map<K, Entry>();
   #version = 0;
 
@@ -123,6 +110,7 @@ export class BackoffTable<K extends string = PeerId> {
       adviceTotalMaxNs: wholeOption("adviceTotalMaxNs", options.adviceTotalMaxNs, 1),
       maxEntries: wholeOption("maxEntries", options.maxEntries, 1),
     };
+    this.#schedule = scheduleOf(this.#options);
   }
 
   /** Changes with everything that may change when a peer may be tried. */
@@ -138,15 +126,12 @@ export class BackoffTable<K extends string = PeerId> {
   recordFailure(peer: K, now: number): void {
     assert(isQuantity(now), "an instant is a quantity");
     const entry = this.#entryOf(peer);
-    const repeated = this.#options.oneStepPerInstant && entry.attempts > 0 && entry.failedAt === now;
-    if (repeated && entry.nextRetry > now) return; // B3
-    // A life sign may have ended the cooldown within this very instant: it is set anew, at the same step.
-    if (!repeated) entry.attempts = nextAttempt(entry.attempts);
-    entry.lastAttempt = now;
-    entry.failedAt = now;
-    const delayNs = this.#options.jitter === "decorrelated" ? this.#decorrelated(entry.delayNs) : this.#spread(this.#delayNs(entry.attempts));
-    entry.delayNs = delayNs;
-    entry.nextRetry = addNs(now, delayNs); // B1
+    if (this.#options.oneStepPerInstant && entry.attempts > 0 && entry.failedAt === now) {
+      if (entry.nextRetry > now) return; // B3
+      // A life sign may have ended the cooldown within this very instant: it is set anew, at the same step.
+      entry.attempts--;
+    }
+    backOff(entry, this.#schedule, now); // B1
   }
 
   /**
@@ -155,26 +140,17 @@ export class BackoffTable<K extends string = PeerId> {
    */
   recordRemoteAdvisory(peer: K, now: number, minBackoffNs: number): void {
     assert(isQuantity(now), "an instant is a quantity");
-    const { adviceApart, adviceTotalMaxNs } = this.#options;
     const entry = this.#entryOf(peer);
+    if (this.#options.adviceApart) return takeAdvice(entry, this.#schedule, now, minBackoffNs); // B1, B2, B5
+    entry.attempts = nextAttempt(entry.attempts);
     entry.lastAttempt = now;
-    const until = addNs(now, this.#lengthen(Math.min(boundQuantity(minBackoffNs), this.#options.maxDelayNs))); // B1
-    if (!adviceApart) {
-      entry.attempts = nextAttempt(entry.attempts);
-      entry.nextRetry = until;
-      return;
-    }
-    // Advice that ended so long ago kept nobody away; neither did any that we never wanted to act against.
-    if (entry.advisedSince === 0 || now >= addNs(entry.advisedUntil, adviceTotalMaxNs)) entry.advisedSince = now;
-    entry.advisedUntil = Math.max(entry.advisedUntil, Math.min(until, addNs(entry.advisedSince, adviceTotalMaxNs))); // B2, B5
+    entry.nextRetry = addNs(now, this.#schedule.lengthen(Math.min(boundQuantity(minBackoffNs), this.#options.maxDelayNs))); // B1
   }
 
   /** Something is sent to the peer: what it advises from now on counts anew. True if that changed what is held. */
   recordAttempt(peer: K, now: number): boolean {
     const entry = this.#entries.get(peer);
-    if (entry === undefined || entry.advisedSince === 0 || entry.advisedUntil > now) return false;
-    entry.advisedSince = 0;
-    return true;
+    return entry !== undefined && noteAttempt(entry, now);
   }
 
   /** Forgets the peer's failures; with `adviceApart` not its advisory, unless that has run its time by `now`. */
@@ -182,8 +158,7 @@ export class BackoffTable<K extends string = PeerId> {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return;
     this.#version++;
-    if (entry.advisedUntil <= now) this.#entries.delete(peer);
-    else Object.assign(entry, { attempts: 0, nextRetry: 0, failedAt: 0, delayNs: 0 });
+    if (forgiveFailures(entry, now)) this.#entries.delete(peer);
   }
 
   /**
@@ -205,7 +180,7 @@ export class BackoffTable<K extends string = PeerId> {
   /** The instant from which the peer may be tried; 0 for a peer without an entry. */
   retryAt(peer: K): number {
     const entry = this.#entries.get(peer);
-    return entry === undefined ? 0 : endOf(entry);
+    return entry === undefined ? 0 : retryAtOf(entry);
   }
 
   /** What keeps us from trying the peer at `now`. */
@@ -215,7 +190,7 @@ export class BackoffTable<K extends string = PeerId> {
     const { nextRetry, advisedUntil, cooldown } = entry;
     if (now >= nextRetry && now >= advisedUntil) return undefined;
     const isCurrent = cooldown !== undefined && (nextRetry > advisedUntil ? cooldown.retryAt === nextRetry : cooldown.retryAt === advisedUntil);
-    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: endOf(entry) });
+    return isCurrent ? cooldown : (entry.cooldown = { allow: false, reason: "cooldown", retryAt: retryAtOf(entry) });
   }
 
   /** Consecutive failures: the step of the schedule, 0 = none since the last success. */
@@ -231,16 +206,7 @@ export class BackoffTable<K extends string = PeerId> {
 
   /** Takes a state over verbatim, counting nothing. Throws SNAPSHOT_INVALID. */
   restoreState(peer: K, state: BackoffState): void {
-    const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs } = readObject("backoff", state);
-    const entry = {
-      attempts: readQuantity("backoff", "attempts", attempts, UINT32_MAX),
-      lastAttempt: readQuantity("backoff", "lastAttempt", lastAttempt),
-      nextRetry: readQuantity("backoff", "nextRetry", nextRetry),
-      failedAt: readQuantity("backoff", "failedAt", failedAt),
-      advisedUntil: readQuantity("backoff", "advisedUntil", advisedUntil),
-      advisedSince: readQuantity("backoff", "advisedSince", advisedSince),
-      delayNs: readQuantity("backoff", "delayNs", delayNs),
-    };
+    const entry = readBackoff(state);
     Object.assign(this.#entryOf(peer), entry);
   }
 
@@ -253,44 +219,40 @@ export class BackoffTable<K extends string = PeerId> {
     this.#version++;
     let entry = this.#entries.get(peer);
     if (entry === undefined) {
-      makeRoom(this.#entries, this.#options.maxEntries, endOf, this.#options.onEvict); // B4
-      entry = { attempts: 0, lastAttempt: 0, nextRetry: 0, failedAt: 0, advisedUntil: 0, advisedSince: 0, delayNs: 0, cooldown: undefined };
+      makeRoom(this.#entries, this.#options.maxEntries, retryAtOf, this.#options.onEvict); // B4
+      entry = { ...newBackoff(), cooldown: undefined };
       this.#entries.set(peer, entry);
     }
     return entry;
   }
+}
 
-  #delayNs(attempts: number): number {
-    return Math.min(this.#options.baseNs * powerOfTwo(attempts - 1), this.#options.maxDelayNs);
-  }
-
-  /** A delay of at least 1 ns and at most the whole one. */
-  #spread(delayNs: number): number {
-    const { jitter, random } = this.#options;
-    if (jitter === "none") return delayNs;
-    const certainNs = jitter === "full" ? 0 : Math.floor(delayNs / 2);
-    return Math.min(delayNs, certainNs + 1 + Math.floor(random() * (delayNs - certainNs)));
-  }
-
-  /** From `baseNs` to three times the last delay, which is `baseNs` at first; whole, and at most the cap. */
-  #decorrelated(lastNs: number): number {
-    const { baseNs, maxDelayNs, random } = this.#options;
+function scheduleOf({ baseNs, maxDelayNs, adviceTotalMaxNs, adviceSpread, jitter, random }: Omit<BackoffOptions<never>, "onEvict">): BackoffSchedule {
+  const bounds = { baseNs, maxDelayNs, adviceTotalMaxNs };
+  if (jitter === "none") return { ...bounds, spread: (delayNs) => delayNs, lengthen: (adviceNs) => adviceNs };
+  const lengthen = (adviceNs: number): number => lengthenAdvice(adviceNs, random(), adviceSpread);
+  if (jitter === "full") return { ...bounds, lengthen, spread: (delayNs) => spreadDelay(delayNs, 0, random()) };
+  if (jitter === "equal") return { ...bounds, lengthen, spread: (delayNs) => spreadDelay(delayNs, Math.floor(delayNs / 2), random()) };
+  const spread = (_delayNs: number, lastNs: number): number => {
+    // From `baseNs` to three times the last delay, which is `baseNs` at first; whole, and at most the cap.
     const widthNs = Math.max(0, 3 * Math.max(lastNs, baseNs) - baseNs);
     return Math.min(maxDelayNs, baseNs + Math.floor(random() * (widthNs + 1)));
-  }
-
-  #lengthen(adviceNs: number): number {
-    const { jitter, random, adviceSpread } = this.#options;
-    return jitter === "none" ? adviceNs : addNs(adviceNs, Math.floor(random() * adviceNs * adviceSpread));
-  }
+  };
+  return { ...bounds, lengthen, spread };
 }
 
-function nextAttempt(attempts: number): number {
-  return attempts < UINT32_MAX ? attempts + 1 : UINT32_MAX;
-}
-
-function endOf(entry: BackoffState): number {
-  return Math.max(entry.nextRetry, entry.advisedUntil);
+/** Checks a stored state. Throws SNAPSHOT_INVALID. */
+function readBackoff(state: BackoffState): BackoffEntry {
+  const { attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs } = readObject("backoff", state);
+  return {
+    attempts: readQuantity("backoff", "attempts", attempts, UINT32_MAX),
+    lastAttempt: readQuantity("backoff", "lastAttempt", lastAttempt),
+    nextRetry: readQuantity("backoff", "nextRetry", nextRetry),
+    failedAt: readQuantity("backoff", "failedAt", failedAt),
+    advisedUntil: readQuantity("backoff", "advisedUntil", advisedUntil),
+    advisedSince: readQuantity("backoff", "advisedSince", advisedSince),
+    delayNs: readQuantity("backoff", "delayNs", delayNs),
+  };
 }
 
 function stateOf({ attempts, lastAttempt, nextRetry, failedAt, advisedUntil, advisedSince, delayNs }: Entry): BackoffState {

@@ -1,6 +1,8 @@
-import { addNs, NS_PER_S } from "../../base/time.ts";
+import { NS_PER_S } from "../../base/time.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
+import { HalfOpen, PROBES_OPEN_AT } from "./half-open.ts";
+import type { Lease } from "./half-open.ts";
 
 export interface ProbeOptions {
   /** Sends that go out at a time to a peer that failed and has not yet shown that it works. At least 1. Default 1. */
@@ -13,17 +15,7 @@ export interface ProbeOptions {
   readonly maxEntries: number;
 }
 
-export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: 64, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
-
-interface Lease {
-  owner: string;
-  readonly expiresAt: number;
-}
-
-interface HalfOpen {
-  limit: number;
-  readonly leases: Lease[];
-}
+export const PRODUCT_PROBES: ProbeOptions = { probesMax: 1, openAt: PROBES_OPEN_AT, leaseNs: 5 * NS_PER_S, maxEntries: MAX_ENTRIES };
 
 /**
  * ProbeLeases lets a bounded number of sends out to a peer that failed, each under a lease, until it has shown that it
@@ -43,7 +35,7 @@ interface HalfOpen {
  */
 export class ProbeLeases<K extends string> {
   readonly #options: ProbeOptions;
-  readonly #peers = new Map<K, HalfOpen>();
+  readonly #peers = new Map<K, HalfOpen<string>>();
   /** Leases by owner, so that an owner who ends and has none costs one look. */
   readonly #owners = new Map<string, number>();
 
@@ -68,23 +60,20 @@ export class ProbeLeases<K extends string> {
   taken(peer: K, now: number): number {
     const held = this.#peers.get(peer);
     if (held === undefined) return 0;
-    this.#expire(held, now);
+    this.#uncount(held.expire(now));
     return held.leases.length;
   }
 
   /** The peer failed: whatever was under way has its outcome, and the next try begins with `probesMax`. */
   recordFailure(peer: K): void {
-    const held = this.#entryOf(peer);
-    held.limit = this.#options.probesMax;
-    this.#dropAll(held);
+    this.#uncount(this.#entryOf(peer).fail(this.#options.probesMax));
   }
 
   /** The peer works: one more may go out at a time, and in the end any number. True if waiting ones should look again. */
   recordSuccess(peer: K): boolean {
     const held = this.#peers.get(peer);
     if (held === undefined) return false;
-    held.limit++;
-    if (held.limit >= this.#options.openAt) this.forget(peer);
+    if (held.succeed(this.#options.openAt)) this.forget(peer);
     return true;
   }
 
@@ -92,9 +81,8 @@ export class ProbeLeases<K extends string> {
   freeAt(peer: K, now: number): number {
     const held = this.#peers.get(peer);
     if (held === undefined) return now;
-    this.#expire(held, now);
-    if (held.leases.length < held.limit) return now;
-    return held.leases.reduce((first, { expiresAt }) => Math.min(first, expiresAt), Infinity);
+    this.#uncount(held.expire(now)); // L2
+    return held.freeAt(now);
   }
 
   /** Takes a place for a send, if the peer is half open; false if none is free. */
@@ -102,7 +90,7 @@ export class ProbeLeases<K extends string> {
     if (this.freeAt(peer, now) > now) return false;
     const held = this.#peers.get(peer);
     if (held === undefined) return true;
-    held.leases.push({ owner, expiresAt: addNs(now, this.#options.leaseNs) }); // L1, L2
+    held.take(owner, now, this.#options.leaseNs); // L1, L2
     this.#count(owner, 1);
     return true;
   }
@@ -119,9 +107,7 @@ export class ProbeLeases<K extends string> {
   /** Gives a lease back: its outcome will not be known, or is. True if a place is free by that. */
   release(peer: K, owner: string): boolean {
     const held = this.#owners.has(owner) ? this.#peers.get(peer) : undefined;
-    const at = held?.leases.findIndex((lease) => lease.owner === owner) ?? -1;
-    if (held === undefined || at < 0) return false;
-    held.leases.splice(at, 1);
+    if (held?.release(owner) !== true) return false;
     this.#count(owner, -1);
     return true;
   }
@@ -137,15 +123,15 @@ export class ProbeLeases<K extends string> {
   forget(peer: K): void {
     const held = this.#peers.get(peer);
     if (held === undefined) return;
-    this.#dropAll(held);
+    this.#uncount(held.leases);
     this.#peers.delete(peer);
   }
 
-  #entryOf(peer: K): HalfOpen {
+  #entryOf(peer: K): HalfOpen<string> {
     let held = this.#peers.get(peer);
     if (held === undefined) {
       if (this.#peers.size >= this.#options.maxEntries) this.#makeRoom();
-      held = { limit: this.#options.probesMax, leases: [] };
+      held = new HalfOpen(this.#options.probesMax);
       this.#peers.set(peer, held);
     }
     return held;
@@ -153,23 +139,12 @@ export class ProbeLeases<K extends string> {
 
   /** L3: those go that have the fewest leases. */
   #makeRoom(): void {
-    const owners = new Map([...this.#peers].map(([peer, { leases }]) => [peer, leases]));
-    makeRoom(this.#peers, this.#options.maxEntries, ({ leases }) => leases.length, (peer) => {
-      for (const { owner } of owners.get(peer) ?? []) this.#count(owner, -1);
-    });
+    makeRoom(this.#peers, this.#options.maxEntries, ({ leases }) => leases.length, (_peer, { leases }) => this.#uncount(leases));
   }
 
-  #expire(held: HalfOpen, now: number): void {
-    for (let at = held.leases.length - 1; at >= 0; at--) {
-      const lease = held.leases[at] as Lease;
-      if (lease.expiresAt > now) continue;
-      held.leases.splice(at, 1); // L2
-      this.#count(lease.owner, -1);
-    }
-  }
-
-  #dropAll(held: HalfOpen): void {
-    for (const { owner } of held.leases.splice(0)) this.#count(owner, -1);
+  /** These leases are over. */
+  #uncount(leases: readonly Lease<string>[]): void {
+    for (const { owner } of leases) this.#count(owner, -1);
   }
 
   #count(owner: string, by: number): void {

@@ -1,19 +1,7 @@
 import { RuntimeError } from "../../base/errors.ts";
-import { elapsedNs, NS_PER_S } from "../../base/time.ts";
-import { wholeOption } from "../quantity.ts";
-
-export interface RetryBudgetOptions {
-  /** Tokens that one success earns; above 0, at most 1. Default 0.1. */
-  readonly share: number;
-  /** What was earned fades with this time constant, in ns, at least 1. Default 10 s. */
-  readonly fadeNs: number;
-  /** Tokens that are there without any success, and at the start. Whole. Default 10. */
-  readonly reserve: number;
-  /** One of them comes back each time this has passed, in ns, at least 1. Default 2 s. */
-  readonly reserveEveryNs: number;
-}
-
-export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10 * NS_PER_S, reserve: 10, reserveEveryNs: 2 * NS_PER_S };
+import { wholeOption } from "../read-quantity.ts";
+import { BUDGET_CELLS, earn, hasToken, PRODUCT_RETRY_BUDGET, takeToken, tokens } from "./retry-tokens.ts";
+import type { RetryBudgetOptions } from "./retry-tokens.ts";
 
 /**
  * RetryBudget bounds what is sent beyond first attempts: retries, hedges and probes, out of one purse. Each takes a token
@@ -35,10 +23,7 @@ export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10
  */
 export class RetryBudget {
   readonly #options: RetryBudgetOptions;
-  #earned = 0;
-  #reserve: number;
-  #fadedAt = 0;
-  #refilledAt = 0;
+  readonly #cells = new Float64Array(BUDGET_CELLS);
 
   /** Throws OPTION_INVALID. */
   constructor(given: Partial<RetryBudgetOptions> = {}) {
@@ -48,45 +33,24 @@ export class RetryBudget {
       share: options.share, fadeNs: wholeOption("fadeNs", options.fadeNs, 1),
       reserve: wholeOption("reserve", options.reserve, 0), reserveEveryNs: wholeOption("reserveEveryNs", options.reserveEveryNs, 1),
     };
-    this.#reserve = this.#options.reserve;
   }
 
   recordSuccess(now: number): void {
-    this.#advance(now);
-    this.#earned += this.#options.share; // R2
+    earn(this.#cells, 0, this.#options, now);
   }
 
   /** Is there a token? */
   has(now: number): boolean {
-    this.#advance(now);
-    return this.#earned >= 1 || this.#reserve >= 1;
+    return hasToken(this.#cells, 0, this.#options, now);
   }
 
   /** Takes a token if there is one; what was earned goes before the reserve. */
   take(now: number): boolean {
-    if (!this.has(now)) return false;
-    if (this.#earned >= 1) this.#earned -= 1;
-    else this.#reserve -= 1; // R1
-    return true;
+    return takeToken(this.#cells, 0, this.#options, now);
   }
 
   /** Tokens, in parts: for people. */
   balance(now: number): number {
-    this.#advance(now);
-    return this.#earned + this.#reserve;
-  }
-
-  #advance(now: number): void {
-    const { fadeNs, reserve, reserveEveryNs } = this.#options;
-    const elapsed = elapsedNs(now, this.#fadedAt);
-    if (elapsed > 0) {
-      // As 1/(1 + t/τ) and not as e^(−t/τ): no engine may differ in a last digit from another (Math.exp may).
-      if (this.#earned > 0) this.#earned /= 1 + elapsed / fadeNs;
-      this.#fadedAt = now;
-    }
-    const back = Math.floor(elapsedNs(now, this.#refilledAt) / reserveEveryNs);
-    if (back === 0) return;
-    this.#reserve = Math.min(reserve, this.#reserve + back);
-    this.#refilledAt += back * reserveEveryNs;
+    return tokens(this.#cells, 0, this.#options, now);
   }
 }

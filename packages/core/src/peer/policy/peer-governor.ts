@@ -6,7 +6,8 @@ import type { BackoffTable, Cooldown } from "../failure/backoff-table.ts";
 import { MAX_ENTRIES, makeRoom } from "../make-room.ts";
 import { ALLOW, PeerPolicy } from "./peer-policy.ts";
 import type { PolicyDecision, PolicyEntry } from "./peer-policy.ts";
-import { UINT32_MAX, isQuantity, readList, readObject, readQuantity, readText, wholeOption } from "../quantity.ts";
+import { UINT32_MAX, isQuantity } from "../quantity.ts";
+import { readList, readObject, readQuantity, readText, wholeOption } from "../read-quantity.ts";
 
 export interface GovernorOptions<K extends string = PeerId> {
   /** Consecutive failures that make a peer down, at least 1. Default 5. */

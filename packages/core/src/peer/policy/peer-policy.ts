@@ -7,7 +7,8 @@ import { utf8Length } from "../../base/utf8.ts";
 import { addressParts, addressRangeText, isInRange, parseAddressRange } from "./address-range.ts";
 import type { AddressParts, AddressRange } from "./address-range.ts";
 import { MAX_ENTRIES } from "../make-room.ts";
-import { isQuantity, readList, readObject, readQuantity, readText, wholeOption } from "../quantity.ts";
+import { isQuantity } from "../quantity.ts";
+import { readList, readObject, readQuantity, readText, wholeOption } from "../read-quantity.ts";
 
 /** Decision: as many entries on ids as there may be peers; fewer on addresses, for each is looked at when a link opens. */
 export const POLICY_DEFAULTS = { maxPeers: MAX_ENTRIES, maxRules: 1024 } as const satisfies PolicyOptions;

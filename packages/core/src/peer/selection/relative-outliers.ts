@@ -1,6 +1,6 @@
 import { NS_PER_S } from "../../base/time.ts";
 import { decay } from "../decay.ts";
-import { wholeOption } from "../quantity.ts";
+import { wholeOption } from "../read-quantity.ts";
 import { RuntimeError } from "../../base/errors.ts";
 
 export interface OutlierOptions {
