@@ -118,10 +118,14 @@ test("book: K6: whoever comes and goes, each peer shows its own round trips", ()
 test("book: who denies a peer goes before who admits it, and the options' word holds", () => {
   const book = open({ allowOnly: ["a", "b"], block: ["b"] });
   const why = (key: string): string => (book.admit(key, "", START) as PeerError).message;
-  assert.match(why("b"), /blocklisted/);
-  assert.match(why("c"), /not-allowlisted/);
+  assert.match(why("b"), /openPeers was told to block it$/);
+  assert.match(why("c"), /openPeers was told to allow others only$/);
   book.block("c", { untilNs: "never", reason: "" }, START);
-  assert.match(why("c"), /blocklisted/);
+  assert.match(why("c"), /: blocked$/);
+  book.block("c", { untilNs: START + 2 * MS, reason: "a bill" }, START);
+  assert.match(why("c"), /: blocked for 2 ms: a bill$/);
+  assert.equal((book.admit("c", "", START) as PeerError).retryAfterMs, 2);
+  assert.equal(explainPeer(book, "c", START).retryAfterMs, 2);
   assert.equal(book.unblock("b", START), false);
   assert.equal(admit(book, "a", START).record.inFlight, 1);
 });

@@ -117,7 +117,10 @@ export class PeerBook {
   #admit(key: string, siteName: string, now: number): Pass | PeerError {
     if (now >= this.#blockEndsAt) this.#endBlocks(now);
     const policy = this.policy(key, now);
-    if (!policy.allow) return refusal(PeerBlockedError, key, policy.reason);
+    if (!policy.allow) {
+      const { why, retryAfterMs } = this.denial(key, now);
+      return refusal(PeerBlockedError, key, why, retryAfterMs);
+    }
     const record = this.record(key, now);
     const site = record.site(siteName, this.#options.sitesMax);
     const { trouble } = record;
@@ -144,6 +147,14 @@ export class PeerBook {
     const isBlocked = this.#blocked > 0 && (this.records.get(key)?.block?.until ?? 0) > now;
     if (isBlocked || this.#denied?.has(key) === true) return BLOCKED;
     return this.#allowed?.has(key) === false ? NOT_LISTED : ALLOW;
+  }
+
+  /** Who denies a peer that policy does not allow, and for how long yet: undefined = nobody said. */
+  denial(key: string, now: number): { readonly why: string; readonly retryAfterMs: number | undefined } {
+    const { until = 0, reason = "" } = this.records.get(key)?.block ?? {};
+    if (until <= now) return { why: this.#denied?.has(key) === true ? "openPeers was told to block it" : "openPeers was told to allow others only", retryAfterMs: undefined };
+    const retryAfterMs = until === Infinity ? undefined : toMs(until - now);
+    return { why: `blocked${retryAfterMs === undefined ? "" : ` for ${Math.ceil(retryAfterMs)} ms`}${reason === "" ? "" : `: ${reason}`}`, retryAfterMs };
   }
 
   /** The instant from which the peer may be tried, as far as cooldown and advice go; 0 = at any time. */

@@ -53,17 +53,18 @@ export function explainPeer(book: PeerBook, key: string, now: number): PeerExpla
   const advisedMs = from(backoff?.advisedUntil);
   probes?.expire(now);
   const state = !policy.allow ? "blocked" : cooldownMs > 0 && cooldownMs >= advisedMs ? "cooling-down" : advisedMs > 0 ? "advised-to-wait" : probes ? "half-open" : "open";
+  const denial = policy.allow ? undefined : book.denial(key, now);
   const inARow = `${failures} failures in a row`;
   const taken = probes?.leases.length ?? 0;
   const why = {
     "open": `nothing stands in the way${failures > 0 ? `; ${inARow}` : ""}`,
-    "blocked": `policy: ${policy.allow ? "" : policy.reason}`,
+    "blocked": denial?.why ?? "",
     "cooling-down": `${inARow}; left alone for ${Math.ceil(cooldownMs)} ms more`,
     "advised-to-wait": `it asked to be left alone, for ${Math.ceil(advisedMs)} ms more`,
     "half-open": `it failed, and is tried by ${taken} calls at present; more with each success`,
   } as const;
   return {
-    peer: key, state, why: why[state], policy, retryAfterMs: Math.max(cooldownMs, advisedMs, from(probes?.freeAt(now))),
+    peer: key, state, why: why[state], policy, retryAfterMs: Math.max(denial?.retryAfterMs ?? 0, cooldownMs, advisedMs, from(probes?.freeAt(now))),
     isDown, failuresInARow: failures, cooldownMs, cooldownStep: backoff?.attempts ?? 0, advisedMs,
     probes: taken, inFlight: record?.inFlight ?? 0, retryTokens: book.retryTokens(record, now),
     srttMs: slowest?.srttMs, deadlineMs: slowest?.deadlineMs ?? toMs(book.initialNs), sites,

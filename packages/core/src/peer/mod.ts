@@ -47,7 +47,7 @@ export type { RetryBudgetOptions } from "./failure/retry-tokens.ts";
 export { BudgetBlend, PRODUCT_LEARNING } from "./deadlines/budget-blend.ts";
 export type { BudgetOptions } from "./deadlines/budget-blend.ts";
 export { GlobalPrior } from "./deadlines/global-prior.ts";
-export { captureGlobal, captureLearned, discountLearned, restoreGlobal, restoreLearned } from "./deadlines/learned-data.ts";
+export { captureGlobal, captureLearned, restoreGlobal, restoreLearned, widenLearned } from "./deadlines/learned-data.ts";
 export type { GlobalPriorData, LearnedData } from "./deadlines/learned-data.ts";
 export { SITE_CELLS } from "./deadlines/site-layout.ts";
 export { LearnedSite, MEMORY_SAMPLES, rememberedSamples } from "./deadlines/learned-site.ts";

@@ -1,5 +1,5 @@
 import {
-  captureGlobal, captureLearned, discountLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, rememberedSamples, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS,
+  captureGlobal, captureLearned, HalfOpen, LearnedSite, newBackoff, PROBES_OPEN_AT, PRODUCT_LEARNING, restoreGlobal, restoreLearned, RuntimeError, SITE_CELLS, widenLearned,
 } from "@holdfast/core/peer";
 import type { BackoffEntry, GlobalPriorData, LearnedData } from "@holdfast/core/peer";
 import { MEMORY_MS, NS_PER_MS, nowNs } from "../clock.ts";
@@ -218,15 +218,14 @@ function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, block }: Pee
   book.setBlock(record, { until: until <= now ? 0 : until, reason: block?.reason ?? "", saidMs });
 }
 
-/** After a restart: what was learned counts for less, the longer nobody learned. */
-export function discount(book: PeerBook, asleepNs: number): void {
+/** After a restart: much may have changed meanwhile. What was learned carries its age, and fades by itself. */
+export function widenAll(book: PeerBook): void {
   for (const record of book.records.values()) {
     for (const site of record.sites) {
       const learned = book.learned(site);
-      if (learned !== undefined) discountLearned(learned, asleepNs);
+      if (learned !== undefined) widenLearned(learned);
     }
   }
-  book.prior.discount(rememberedSamples(asleepNs, PRODUCT_LEARNING.halfLifeNs));
 }
 
 function isWhole(value: unknown): value is number {

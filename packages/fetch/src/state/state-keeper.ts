@@ -4,7 +4,7 @@ import type { PeerBook } from "../peer-book.ts";
 import { NO_ROW } from "../peer-record.ts";
 import type { PeerRecord } from "../peer-record.ts";
 import type { CheckedPeersOptions } from "../peers-options.ts";
-import { discount, encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale } from "./peer-row.ts";
+import { encodePriors, encodeRow, mergeRow, parseRow, PRIORS_KEY, restorePriors, TimeScale, widenAll } from "./peer-row.ts";
 import type { StateStore, StoredRow } from "./state-store.ts";
 import { warn } from "./warning.ts";
 
@@ -51,10 +51,10 @@ export class StateKeeper {
     this.#store = store;
     this.#readAt = nowNs(clock);
     book.onChange = (record, kind) => this.#note(record, kind);
-    const newestMs = this.#read();
+    this.#read();
     this.#hasPriors = true;
     this.#prune();
-    if (newestMs > 0) discount(book, Math.max(0, Math.floor((clock.wallMs() - newestMs) * NS_PER_MS)));
+    widenAll(book);
   }
 
   /** Reads what others wrote, if a second has passed since the last look. Cheap to ask. */
@@ -121,18 +121,12 @@ export class StateKeeper {
     return true;
   }
 
-  /** Answers when the newest of what was read was written, in ms; 0 = nothing was. */
-  #read(): number {
-    let newestMs = 0;
-    this.#guarded(() => {
-      newestMs = this.#take(this.#store.read());
-    });
-    return newestMs;
+  #read(): void {
+    this.#guarded(() => this.#take(this.#store.read()));
   }
 
-  #take(rows: readonly StoredRow[]): number {
-    let newestMs = 0;
-    if (rows.length === 0) return newestMs;
+  #take(rows: readonly StoredRow[]): void {
+    if (rows.length === 0) return;
     const scale = new TimeScale(this.#clock);
     const now = nowNs(this.#clock);
     for (const stored of rows) {
@@ -147,13 +141,11 @@ export class StateKeeper {
         this.#ages.set(stored.key, isBlocked ? Infinity : row.writtenMs);
         if (!isBlocked && scale.wallMs - row.writtenMs > MEMORY_MS) continue;
         mergeRow(this.#book, stored.key, row, scale, now, this.#options);
-        newestMs = Math.max(newestMs, row.writtenMs);
       } catch (error) {
         // One row that cannot be read is one peer forgotten.
         this.#warn(error);
       }
     }
-    return newestMs;
   }
 
   /** At the start and once a day: rows of 30 days ago, and the oldest of more than `peersMax`. What is blocked stays. */

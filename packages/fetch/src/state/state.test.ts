@@ -67,6 +67,23 @@ for (const extension of ["db", "json"]) {
     second.close();
   });
 
+  test(`state (${extension}): who opens it often and asks nobody forgets nothing`, async () => {
+    const state = fresh(extension);
+    const clock = new VirtualClock();
+    const first = open(clock, state);
+    await teach(first, clock);
+    first.close();
+    const deadlines = [];
+    for (let start = 0; start < 10; start++) {
+      const peers = open(anotherProcess(clock), state);
+      peers.block(KEY);
+      peers.unblock(KEY);
+      deadlines.push(peers.explain(KEY).deadlineMs);
+      peers.close();
+    }
+    assert.deepEqual(new Set(deadlines).size, 1, String(deadlines));
+  });
+
   test(`state (${extension}): a cooldown runs while nobody does, and a peer that failed is then tried by one`, async () => {
     const state = fresh(extension);
     const clock = new VirtualClock();

@@ -56,10 +56,15 @@ export function restoreLearned(site: LearnedSite, data: LearnedData): void {
  * and never without widening the budget a little.
  */
 export function discountLearned(site: LearnedSite, asleepNs: number): void {
-  const { cells, words, at, learning } = site;
-  words[4 * at + WIDENING] = Math.max(site.widening, WIDENING_ONE);
+  const { cells, at, learning } = site;
+  widenLearned(site);
   discountAt(cells, at, rememberedSamples(asleepNs, learning.halfLifeNs));
   site.fadeTail(Math.floor(asleepNs / learning.halfLifeNs) + 1);
+}
+
+/** Widens the site's budget as much as one spurious timeout does, until answers in time have shown that all is as it was. */
+export function widenLearned({ words, at, widening }: LearnedSite): void {
+  words[4 * at + WIDENING] = Math.max(widening, WIDENING_ONE);
 }
 
 export function captureGlobal({ cells, words }: GlobalPrior): GlobalPriorData {
