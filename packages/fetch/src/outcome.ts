@@ -52,6 +52,13 @@ export function evidenceOfKind(kind: OutcomeKind): Evidence {
   return EVIDENCE[kind];
 }
 
+const ANSWERS: ReadonlySet<OutcomeKind> = new Set(["works", "overload", "server-error", "body-broken"]);
+
+/** Did anything of the peer arrive? */
+export function isAnswer(kind: OutcomeKind): boolean {
+  return ANSWERS.has(kind);
+}
+
 export function isWorthAnother({ kind, retry, retryAfterMs }: Outcome): boolean {
   if (retryAfterMs === "never") return false;
   return retry ?? (kind !== "works" && kind !== "local" && kind !== "cancelled");

@@ -127,7 +127,7 @@ test("book: who denies a peer goes before who admits it, and the options' word h
   assert.equal((book.admit("c", "", START) as PeerError).retryAfterMs, 2);
   assert.equal(explainPeer(book, "c", START).retryAfterMs, 2);
   assert.equal(book.unblock("b", START), false);
-  assert.equal(admit(book, "a", START).record.inFlight, 1);
+  assert.equal([...admit(book, "a", START).record.inFlight()].length, 1);
 });
 
 test("book: K2: what was sent before a cooldown says nothing new, what was sent since does, also once all was well again", () => {
@@ -144,4 +144,86 @@ test("book: K2: what was sent before a cooldown says nothing new, what was sent 
   assert.equal(since.record.trouble, undefined);
   book.settle(since, { kind: "overload" }, undefined, now);
   assert.equal(explainPeer(book, "a", now).state, "cooling-down");
+});
+
+test("book: K7: three peers that went down with nobody answering in between are tried with the first answer of anybody", () => {
+  const book = open({ cooldownBaseMs: 60_000 });
+  const cooldowns = (now: number): number[] => ["a", "b", "c"].map((key) => explainPeer(book, key, now).cooldownMs);
+  for (const key of ["a", "b", "c"]) fails(book, key, START);
+  assert.ok(cooldowns(START).every((ms) => ms > 0));
+  works(book, "d", START + MS);
+  assert.deepEqual(cooldowns(START + MS), [0, 0, 0]);
+  assert.equal(explainPeer(book, "a", START + MS).state, "half-open", "tried by one, and down until it answers");
+  fails(book, "a", START + MS, 1);
+  works(book, "d", START + 2 * MS);
+  assert.ok(explainPeer(book, "a", START + 2 * MS).cooldownMs > 0, "it failed again: that is its own doing");
+});
+
+test("book: K7: two are no sign, and neither are three of which one answered or between which anybody did", () => {
+  const held = (act: (book: PeerBook) => void): boolean => {
+    const book = open({ cooldownBaseMs: 60_000 });
+    act(book);
+    works(book, "d", START + MS);
+    return explainPeer(book, "a", START + MS).cooldownMs > 0;
+  };
+  const answersBadly = (book: PeerBook, key: string): void => {
+    for (let failure = 0; failure < 5; failure++) book.settle(admit(book, key, START), { kind: "server-error" }, undefined, START);
+  };
+  assert.ok(held((book) => ["a", "b"].forEach((key) => fails(book, key, START))));
+  assert.ok(held((book) => {
+    for (const key of ["a", "b"]) fails(book, key, START);
+    works(book, "d", START);
+    fails(book, "c", START);
+  }));
+  assert.ok(held((book) => {
+    for (const key of ["a", "b"]) fails(book, key, START);
+    answersBadly(book, "c");
+  }));
+});
+
+test("book: a cooldown that is ended leaves advice and the step of the schedule", () => {
+  const book = open({ cooldownBaseMs: 1000 });
+  fails(book, "a", START);
+  const { cooldownStep } = explainPeer(book, "a", START);
+  const pass = admit(book, "b", START);
+  book.settle(pass, { kind: "overload", retryAfterMs: 1000 }, undefined, START);
+  for (const key of ["a", "b"]) book.endCooldown(book.record(key, START));
+  assert.deepEqual([explainPeer(book, "a", START).cooldownMs, explainPeer(book, "a", START).cooldownStep], [0, cooldownStep]);
+  assert.ok(explainPeer(book, "b", START).advisedMs >= 1000);
+});
+
+test("book: φ of what is under way is 0 at first, passes 1 where one answer in ten takes longer, and rises with the wait", () => {
+  const book = open();
+  let now = START;
+  for (let call = 1; call <= 200; call++) {
+    const pass = admit(book, "a", now, "GET /");
+    now += call % 5 === 0 ? 400 * MS : 50 * MS;
+    book.settle(pass, { kind: "works" }, now - pass.startedAt, now);
+  }
+  assert.equal(explainPeer(book, "a", now).phi, 0, "nothing is under way");
+  const passes = [admit(book, "a", now, "GET /"), admit(book, "a", now + 100 * MS, "GET /")];
+  const phiAfter = (ms: number): number => explainPeer(book, "a", now + ms * MS).phi;
+  assert.equal(phiAfter(0), 0);
+  assert.ok(Math.abs(phiAfter(100) - -Math.log10(0.2)) < 0.01, "one in five takes longer");
+  const rising = [100, 300, 420, 1000, 5000, 10_000].map(phiAfter);
+  assert.deepEqual(rising, rising.toSorted((a, b) => a - b));
+  assert.ok(rising[3]! > 3 && rising[5]! > 9 * rising[3]! && rising[5]! < 11 * rising[3]!, "in proportion beyond the slowest");
+  book.release(passes[0] as Pass);
+  assert.ok(phiAfter(420) < rising[2]!, "the other has waited for less");
+  book.release(passes[1] as Pass);
+  assert.equal(phiAfter(420), 0);
+});
+
+test("book: attempts under way are counted whatever the order in which they end", () => {
+  fc.assert(fc.property(fc.array(fc.nat(15), { maxLength: 60 }), (steps) => {
+    const book = open();
+    const passes: Pass[] = [];
+    for (const step of steps) {
+      const ended = passes.splice(step, 1)[0];
+      if (ended === undefined) passes.push(admit(book, "a", START));
+      else book.release(ended);
+      assert.equal(explainPeer(book, "a", START).inFlight, passes.length);
+      assert.deepEqual(new Set(book.record("a", START).inFlight()), new Set(passes));
+    }
+  }));
 });

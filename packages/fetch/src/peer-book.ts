@@ -5,18 +5,15 @@ import {
 import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
 import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError } from "./errors.ts";
-import { evidenceOfKind } from "./outcome.ts";
-import type { Outcome } from "./outcome.ts";
+import { evidenceOfKind, isAnswer } from "./outcome.ts";
+import type { Outcome, OutcomeKind } from "./outcome.ts";
 import { NO_ROW, PeerRecord } from "./peer-record.ts";
-import type { Site, Trouble } from "./peer-record.ts";
+import type { InFlight, Site, Trouble } from "./peer-record.ts";
 import type { CheckedPeersOptions } from "./peers-options.ts";
 
 /** One attempt that may go out. Ends with exactly one of `settle` and `release`. */
-export interface Pass {
+export interface Pass extends InFlight {
   readonly record: PeerRecord;
-  readonly site: Site;
-  /** Ns. */
-  readonly startedAt: number;
   readonly epoch: number;
   /** Its place among the probes; 0 for a peer that is open. */
   readonly lease: number;
@@ -31,6 +28,8 @@ const NOT_LISTED: PolicyDecision = { allow: false, reason: "not-allowlisted" };
 /** A peer's own numbers: its budget of further attempts, and when there was last evidence of up or down (ns, 0 = never). */
 const EVIDENCE_AT = BUDGET_CELLS;
 const PEER_CELLS = BUDGET_CELLS + 1;
+/** From so many on it is rather ourselves. */
+const ISOLATED_PEERS = 3;
 /** Sites with something learned, for each peer that may be held. */
 const SITES_PER_PEER = 4;
 
@@ -49,6 +48,8 @@ const SITES_PER_PEER = 4;
  *       `sitesMax` + 1 sites of each, and 4 · `peersMax` sites of which something is learned.
  *   K5. What a caller ended, and what our own machine refused, changes neither health nor cooldown.
  *   K6. What is forgotten takes all of it along: nothing is learned of a record that is no longer held.
+ *   K7. Where ISOLATED_PEERS or more went down one after the other and nobody answered in between, it was probably we who were
+ *       cut off: the first answer of anybody ends the cooldowns of those.
  */
 export class PeerBook {
   readonly records = new Map<string, PeerRecord>();
@@ -72,6 +73,8 @@ export class PeerBook {
   #leases = 0;
   #epochs = 0;
   #blocked = 0;
+  /** Who went down without an answer since anybody answered last. */
+  #fallen: PeerRecord[] = [];
   /** When the first block ends, in ns. */
   #blockEndsAt = Infinity;
   /** Told each peer whose state is to be written. */
@@ -138,8 +141,9 @@ export class PeerBook {
       }
       if (trouble.backoff !== undefined) noteAttempt(trouble.backoff, now);
     }
-    record.inFlight++;
-    return { record, site, startedAt: now, epoch, lease };
+    const pass: Pass = { record, site, startedAt: now, epoch, lease, next: undefined, previous: undefined };
+    record.enter(pass);
+    return pass;
   }
 
   /** May the peer be asked at all? Who denies it goes before who admits it. */
@@ -185,10 +189,7 @@ export class PeerBook {
   /** The same, made if need be: all zeros. */
   learn(record: PeerRecord, site: Site): LearnedSite {
     if (site.row === NO_ROW) {
-      // Not the one that is learned of goes.
-      record.inFlight++;
-      if (this.#rows.taken >= SITES_PER_PEER * this.#options.peersMax) this.#makeRoom();
-      record.inFlight--;
+      if (this.#rows.taken >= SITES_PER_PEER * this.#options.peersMax) this.#makeRoom(record);
       site.row = this.#rows.take();
     }
     return this.learned(site) as LearnedSite;
@@ -222,6 +223,7 @@ export class PeerBook {
   judge({ record, epoch }: Pick<Pass, "record" | "epoch">, outcome: Outcome, now: number): void {
     if (record.numbers === NO_ROW) return; // K6
     const { kind, retryAfterMs } = outcome;
+    if (this.#fallen.length > 0 && isAnswer(kind)) this.#rejoin(); // K7
     if (typeof retryAfterMs === "number") this.#advise(record, retryAfterMs, now);
     switch (evidenceOfKind(kind)) {
       case "works": return outcome.isProof === false ? undefined : this.#works(record, now);
@@ -261,8 +263,9 @@ export class PeerBook {
   }
 
   /** Gives back what the pass holds; nothing is known of its outcome. */
-  release({ record, lease }: Pass): void {
-    record.inFlight--;
+  release(pass: Pass): void {
+    const { record, lease } = pass;
+    record.leave(pass);
     if (lease !== 0) record.trouble?.probes?.release(lease);
   }
 
@@ -297,6 +300,14 @@ export class PeerBook {
       this.reconsider(record);
     }
     return true;
+  }
+
+  /** Lets the peer be tried at once. Its advice holds, and so does what its failures have taught. */
+  endCooldown(record: PeerRecord): void {
+    const backoff = record.trouble?.backoff;
+    if (backoff === undefined || backoff.nextRetry === 0) return;
+    backoff.nextRetry = 0;
+    this.onChange(record, "hard");
   }
 
   /** Is anything still the matter with the peer? */
@@ -350,14 +361,22 @@ export class PeerBook {
     if (wasDown) this.onTransition(record.key, "up", 0, "answered");
   }
 
-  #faulted(record: PeerRecord, epoch: number, reason: string, now: number): void {
+  #faulted(record: PeerRecord, epoch: number, kind: OutcomeKind, now: number): void {
     const trouble = record.troubled();
     if (epoch < trouble.epoch && trouble.isDown) return; // K2
     this.evidenceAt(record, now);
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
-    if (goesDown) trouble.isDown = true;
-    if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", reason, now); // K1
+    if (goesDown) {
+      trouble.isDown = true;
+      if (!isAnswer(kind) && this.#fallen.length < this.#options.peersMax) this.#fallen.push(record);
+    }
+    if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", kind, now); // K1
     this.onChange(record, "hard");
+  }
+
+  #rejoin(): void {
+    if (this.#fallen.length >= ISOLATED_PEERS) for (const record of this.#fallen) this.endCooldown(record);
+    this.#fallen = [];
   }
 
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
@@ -411,8 +430,8 @@ export class PeerBook {
   }
 
   /** K4. A sixteenth at a time, so that a flood of new keys costs one look at all of them a batch. */
-  #makeRoom(): void {
-    const idle = [...this.records.values()].filter(({ inFlight, block }) => inFlight === 0 && !block?.until);
+  #makeRoom(kept?: PeerRecord): void {
+    const idle = [...this.records.values()].filter((record) => record.newest === undefined && !record.block?.until && record !== kept);
     idle.sort((a, b) => Number(a.trouble !== undefined) - Number(b.trouble !== undefined) || a.usedAt - b.usedAt);
     for (const record of idle.slice(0, Math.max(1, Math.floor(this.#options.peersMax / 16)))) this.#forget(record);
   }

@@ -1,8 +1,8 @@
-import { MEMORY_SAMPLES, WARM_SAMPLES } from "@holdfast/core/peer";
+import { MEMORY_SAMPLES, TAIL_SHARE, WARM_SAMPLES } from "@holdfast/core/peer";
 import type { PolicyDecision } from "@holdfast/core/peer";
 import { toMs } from "./clock.ts";
 import type { PeerBook } from "./peer-book.ts";
-import type { Site } from "./peer-record.ts";
+import type { InFlight, Site } from "./peer-record.ts";
 
 export interface SiteExplained {
   readonly site: string;
@@ -33,6 +33,11 @@ export interface PeerExplained {
   readonly advisedMs: number;
   readonly probes: number;
   readonly inFlight: number;
+  /**
+   * How unlikely it is, by what its site's answers took, that the attempt under way which is most overdue will be answered yet:
+   * −log10 of the share of answers that take longer than it has waited. 0 where nothing is under way, or learned.
+   */
+  readonly phi: number;
   /** Further attempts that the peer's successes have earned. */
   readonly retryTokens: number;
   /** The slowest site's figures. */
@@ -55,6 +60,7 @@ export function explainPeer(book: PeerBook, key: string, now: number): PeerExpla
   const state = !policy.allow ? "blocked" : cooldownMs > 0 && cooldownMs >= advisedMs ? "cooling-down" : advisedMs > 0 ? "advised-to-wait" : probes ? "half-open" : "open";
   const denial = policy.allow ? undefined : book.denial(key, now);
   const inARow = `${failures} failures in a row`;
+  const attempts = [...(record?.inFlight() ?? [])];
   const taken = probes?.leases.length ?? 0;
   const why = {
     "open": `nothing stands in the way${failures > 0 ? `; ${inARow}` : ""}`,
@@ -66,7 +72,7 @@ export function explainPeer(book: PeerBook, key: string, now: number): PeerExpla
   return {
     peer: key, state, why: why[state], policy, retryAfterMs: Math.max(denial?.retryAfterMs ?? 0, cooldownMs, advisedMs, from(probes?.freeAt(now))),
     isDown, failuresInARow: failures, cooldownMs, cooldownStep: backoff?.attempts ?? 0, advisedMs,
-    probes: taken, inFlight: record?.inFlight ?? 0, retryTokens: book.retryTokens(record, now),
+    probes: taken, inFlight: attempts.length, phi: attempts.reduce((most, attempt) => Math.max(most, phiOf(book, attempt, now)), 0), retryTokens: book.retryTokens(record, now),
     srttMs: slowest?.srttMs, deadlineMs: slowest?.deadlineMs ?? toMs(book.initialNs), sites,
   };
 }
@@ -84,6 +90,22 @@ function explainSite(book: PeerBook, site: Site, now: number): SiteExplained {
   isLearned ||= isWarm(sampleCount, blend.freshness);
   const tier = !isLearned ? "static" : weight >= globalWeight * (1 - weight) ? "site" : "global";
   return { site: site.name, srttMs: toMs(srttNs), deviationMs: toMs(rttvarNs), samples: sampleCount, deadlineMs, tier, timeouts };
+}
+
+/** φ at the tail. */
+const TAIL_PHI = -Math.log10(TAIL_SHARE);
+
+/**
+ * As counted up to the tail; beyond it, of which nothing was seen, as if the share fell off exponentially. Source for φ: Hayashibara et al.,
+ * "The φ Accrual Failure Detector" (2004), of heartbeats; for exponential tails: Cassandra's.
+ */
+function phiOf(book: PeerBook, { site, startedAt }: InFlight, now: number): number {
+  const learned = book.learned(site);
+  const { tailNs = 0 } = learned ?? {};
+  if (learned === undefined || tailNs === 0) return 0;
+  const elapsedNs = Math.max(0, now - startedAt);
+  if (elapsedNs >= tailNs) return TAIL_PHI * (elapsedNs / tailNs);
+  return Math.min(TAIL_PHI, Math.max(0, -Math.log10(learned.shareAbove(elapsedNs))));
 }
 
 /** Does an estimate answer for itself, and has age left something of it? */

@@ -36,6 +36,15 @@ export class Trouble {
   }
 }
 
+/** An attempt under way, and its neighbours among those of its peer. */
+export interface InFlight {
+  readonly site: Site;
+  /** Ns. */
+  readonly startedAt: number;
+  next: InFlight | undefined;
+  previous: InFlight | undefined;
+}
+
 /** What was decided about a peer at run time. */
 export interface PeerBlock {
   /** When somebody last blocked or unblocked it, in wall ms: processes that share a state go by the last word. */
@@ -57,8 +66,8 @@ export class PeerRecord {
   others: Map<string, Site> | undefined = undefined;
   /** Where its own numbers are; `NO_ROW` once it was forgotten: then nothing may be learned of it any more. */
   numbers: number;
-  /** Attempts under way. */
-  inFlight = 0;
+  /** Of the attempts under way the one that began last; the others hang on it. */
+  newest: InFlight | undefined = undefined;
   /** In which of the 2^27 ns somebody last asked for it. */
   usedAt = 0;
   trouble: Trouble | undefined = undefined;
@@ -80,6 +89,26 @@ export class PeerRecord {
   /** Something is the matter with it from now on. */
   troubled(): Trouble {
     return (this.trouble ??= new Trouble());
+  }
+
+  enter(attempt: InFlight): void {
+    attempt.next = this.newest;
+    if (this.newest !== undefined) this.newest.previous = attempt;
+    this.newest = attempt;
+  }
+
+  leave(attempt: InFlight): void {
+    const { next, previous } = attempt;
+    if (previous === undefined) this.newest = next;
+    else previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    // Who is learned from long after must not keep the others.
+    attempt.next = attempt.previous = undefined;
+  }
+
+  /** The attempts under way, from the newest to the oldest. */
+  *inFlight(): IterableIterator<InFlight> {
+    for (let attempt = this.newest; attempt !== undefined; attempt = attempt.next) yield attempt;
   }
 
   use(now: number): void {

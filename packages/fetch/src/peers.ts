@@ -121,6 +121,17 @@ export class Peers extends EventTarget implements AsyncDisposable {
     return this.#book.unblock(key, nowNs(this.#clock));
   }
 
+  /**
+   * Lets a peer that failed be tried at once, or all of them: the network is back, or somebody has mended it. Advice and
+   * blocks hold.
+   */
+  retryNow(key?: string): void {
+    if (key !== undefined) this.#enter(key);
+    const { records } = this.#book;
+    const asked = key === undefined ? records.values() : [records.get(key)];
+    for (const record of asked) if (record !== undefined) this.#book.endCooldown(record);
+  }
+
   /** Writes what is not yet written, and ends. Calls under way go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();

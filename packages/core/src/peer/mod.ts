@@ -50,6 +50,7 @@ export { GlobalPrior } from "./deadlines/global-prior.ts";
 export { captureGlobal, captureLearned, restoreGlobal, restoreLearned, widenLearned } from "./deadlines/learned-data.ts";
 export type { GlobalPriorData, LearnedData } from "./deadlines/learned-data.ts";
 export { SITE_CELLS } from "./deadlines/site-layout.ts";
+export { TAIL_SHARE } from "./deadlines/tail-words.ts";
 export { LearnedSite, MEMORY_SAMPLES, rememberedSamples } from "./deadlines/learned-site.ts";
 export type { EstimatePlace, SiteLearning } from "./deadlines/learned-site.ts";
 export { RttEma, WARM_SAMPLES } from "./deadlines/rtt-ema.ts";

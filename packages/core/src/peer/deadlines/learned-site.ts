@@ -74,6 +74,11 @@ export class LearnedSite {
     return tailValueNs(this.words, 4 * this.at + TAIL_AT);
   }
 
+  /** The share of round trips that took longer, as counted. */
+  shareAbove(ns: number): number {
+    return shareAbove(this.words, 4 * this.at + TAIL_AT, ns);
+  }
+
   /** Timeouts since something last answered. */
   get timeouts(): number {
     return this.words[4 * this.at + TIMEOUTS] as number;

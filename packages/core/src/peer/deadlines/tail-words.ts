@@ -11,7 +11,7 @@ import {
 export const BUCKETS = 64;
 const UNIT_NS = 1_048_576;
 const UNITS_MAX = 131_071;
-/** The standard normal's quantile that `SHARE` exceeds. */
+/** The standard normal's quantile that `TAIL_SHARE` exceeds. */
 const NORMAL_AT_SHARE = 3.2151;
 /** At this many samples every count is halved: what is older than some thousand samples counts for little. */
 export const TOTAL_MAX = 2048;
@@ -29,7 +29,7 @@ const GOLDEN = 40503;
 const TURN_ONE = 65536;
 
 /** The share of round trips that may exceed the tail: two thirds of one in a thousand leave room for what is still unknown. */
-const SHARE = 1 / 1536;
+export const TAIL_SHARE = 1 / 1536;
 /**
  * The standard normal's quantile that 1 in 2^k exceeds. With few samples the tail
  * is drawn through median and largest sample as if the logarithms were normal.
@@ -58,7 +58,7 @@ export function tailValueNs(words: Uint16Array, base: number): number {
   const size = tailSize(words, base);
   if (size === 0) return 0;
   const top = words[base + TOP] as number;
-  const rank = size * SHARE;
+  const rank = size * TAIL_SHARE;
   if (rank >= 1) {
     const fromTop = (rank - (words[base + ABOVE] as number) - 0.5) / countOf(words, base, top);
     return valueAt(top + 1 - (fromTop > 0 ? fromTop : 0));
@@ -187,7 +187,7 @@ function settle(words: Uint16Array, base: number): void {
   while (2 * (below + (words[counts + median] as number)) < total) below += words[counts + median++] as number;
   words[base + MEDIAN] = median;
   words[base + BELOW] = below;
-  const allowed = total * SHARE;
+  const allowed = total * TAIL_SHARE;
   let top = words[base + TOP] as number;
   let above = words[base + ABOVE] as number;
   while (above > allowed) above -= words[counts + ++top] as number;
