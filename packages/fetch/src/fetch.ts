@@ -1,3 +1,4 @@
+import { endOf } from "./attempt.ts";
 import { runCall } from "./call.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toNs } from "./clock.ts";
@@ -87,8 +88,8 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       },
       ...(signal ? { signal } : {}),
     };
-    const response = await runCall(host, key, (attemptSignal, _attempt, end) => {
-      abort = end;
+    const response = await runCall(host, key, (attemptSignal, _attempt, controller) => {
+      abort = endOf(controller);
       record = host.book.records.get(key);
       epoch = record?.epoch ?? 0;
       const sent: Init = { ...init, signal: attemptSignal };
