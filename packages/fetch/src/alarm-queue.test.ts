@@ -74,16 +74,16 @@ test("alarms: none rings early, twice or late, and no timer runs for nothing (Q1
 test("alarms: whatever takes the place of one in the middle finds its own", async () => {
   const { clock, queue, arm } = open();
   const rung: number[] = [];
-  const bells = [1, 100, 2, 101, 102, 3, 4].map((ms) => {
+  const bells = [1, 100, 2, 101, 102, 200, 3].map((ms) => {
     const bell = arm(toNs(ms));
     bell.act = () => rung.push(ms);
     return bell;
   });
   queue.disarm(bells[3] as Bell);
   await clock.advance(50);
-  assert.deepEqual(rung, [1, 2, 3, 4]);
-  await clock.advance(100);
-  assert.deepEqual(rung, [1, 2, 3, 4, 100, 102]);
+  assert.deepEqual(rung, [1, 2, 3]);
+  await clock.advance(200);
+  assert.deepEqual(rung, [1, 2, 3, 100, 102, 200]);
 });
 
 test("alarms: what is disarmed before the program waits costs no timer", async () => {
