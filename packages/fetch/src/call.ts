@@ -88,8 +88,8 @@ class Call<T> implements Alarm, AttemptOwner<T> {
   place = -1;
   readonly #key: string;
   readonly #work: AttemptWork<T>;
-  readonly #resolve: (value: T) => void;
-  readonly #reject: (reason: unknown) => void;
+  #resolve: (value: T) => void;
+  #reject: (reason: unknown) => void;
   /** Attempts that were begun. */
   #attempts = 0;
   /** Those under way. */
@@ -222,7 +222,6 @@ class Call<T> implements Alarm, AttemptOwner<T> {
   #conclude(now: number, reason?: unknown): void {
     const { host: { alarms }, options: { signal, deliver } } = this;
     const { isValue, what, from } = this.#last as Ended<T>;
-    this.#last = undefined; // work that never ends must not hold the answer
     this.#isOver = true; // C2
     alarms.disarm(this);
     signal?.removeEventListener("abort", this);
@@ -230,6 +229,9 @@ class Call<T> implements Alarm, AttemptOwner<T> {
       this.#resolve(what);
       deliver?.(what, from);
     } else this.#reject(what);
+    // Work that never ends must not hold the answer.
+    this.#last = undefined;
+    this.#resolve = this.#reject = ignore;
     if (this.#attempt !== undefined) this.#learn(this.#attempt.pass, false, now);
     this.#attempt?.abandon(reason, now);
     this.#hedge?.abandon(reason, now);
@@ -240,6 +242,8 @@ class Call<T> implements Alarm, AttemptOwner<T> {
     if (this.options.hedgeAfterMs === "learned") HedgeDelay.of(site).learn(now - startedAt, isAnswered);
   }
 }
+
+function ignore(): void {}
 
 /** Full jitter, and on top of what the peer advised or cools down for. Source: M. Brooker, "Exponential Backoff And Jitter" (2015). */
 function waitBefore<T>(book: PeerBook, key: string, attempt: number, { backoffBaseMs, backoffMaxMs }: CheckedRunOptions<T>, clock: Clock, now: number): number {

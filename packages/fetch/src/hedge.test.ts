@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { channel } from "node:diagnostics_channel";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { AlarmQueue } from "./alarm-queue.ts";
 import { runCall } from "./call.ts";
@@ -246,6 +248,24 @@ test("hedge: the whole time and the caller's signal end both at once", async () 
     assert.equal(peers.explain(KEY).inFlight, 0);
     assert.equal(clock.timers, 0);
   }
+});
+
+test("hedge: an attempt that never ends holds no answer of the other", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const { peers, clock } = open();
+  const hanging: unknown[] = [];
+  const call = async (): Promise<WeakRef<object>> => new WeakRef(await peers.run(KEY, (_signal, attempt) => {
+    if (attempt === 2) return { big: true };
+    return new Promise<object>((resolve) => hanging.push(resolve));
+  }, HEDGED));
+  const answer = call();
+  await clock.advance(50);
+  const held = await answer;
+  await clock.advance(1);
+  collect();
+  assert.equal(held.deref(), undefined);
+  assert.equal(hanging.length, 1);
 });
 
 test("hedge: those who watch are told which attempt it was, and what became of the other", async () => {
