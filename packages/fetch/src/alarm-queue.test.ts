@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AlarmQueue } from "./alarm-queue.ts";
@@ -10,6 +11,7 @@ import { VirtualClock } from "./virtual-clock.ts";
 class Bell implements Alarm {
   dueAt = 0;
   place = -1;
+  scope: Alarm["scope"];
   readonly rung: number[] = [];
   /** What it does then. */
   act: (now: number) => void = () => {};
@@ -117,7 +119,17 @@ test("alarms: one that rings may arm itself, arm others and take them back", asy
   assert.equal(clock.timers, 0);
 });
 
-test("alarms: after a lag of our own all that was due in it waits once (Q3)", async () => {
+test("alarms: each rings in the asynchronous context of whoever armed it (Q3)", async () => {
+  const { clock, arm } = open();
+  const context = new AsyncLocalStorage<string>();
+  const rung: (string | undefined)[] = [];
+  for (const name of ["a", "b", "c"]) context.run(name, () => (arm(NS_PER_MS).act = () => rung.push(context.getStore())));
+  arm(NS_PER_MS).act = () => rung.push(context.getStore());
+  await context.run("nobody's", () => clock.advance(1));
+  assert.deepEqual(rung.sort(), ["a", "b", "c", undefined]);
+});
+
+test("alarms: after a lag of our own all that was due in it waits once (Q4)", async () => {
   const clock = new VirtualClock();
   let lagMs = 0;
   const lagging = { nowMs: () => clock.nowMs() + lagMs, wallMs: () => clock.wallMs(), setTimer: (wake: () => void, ms: number) => clock.setTimer(wake, ms), clearTimer: (timer: unknown) => clock.clearTimer(timer), random: () => 0 };

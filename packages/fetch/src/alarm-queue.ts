@@ -1,12 +1,15 @@
+import type { AsyncResource } from "node:async_hooks";
 import { NS_PER_MS, nowNs, toMs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 
-/** What is to happen at an instant. Its owner sets `dueAt` while it is not armed, and leaves `place` alone. */
+/** What is to happen at an instant. Its owner sets `dueAt` while it is not armed, and leaves `place` and `scope` alone. */
 export interface Alarm {
   /** Ns. */
   dueAt: number;
   /** Where the queue holds it; −1 while it is not armed. */
   place: number;
+  /** The asynchronous context of whoever armed it, where the platform tells. */
+  scope: AsyncResource | undefined;
   /** It is no longer armed then. */
   ring(now: number): void;
 }
@@ -26,10 +29,12 @@ const TIMER_MAX_MS = 1 << 30;
  * Invariants:
  *   Q1. No alarm rings before it is due, or more than once for each time that it was armed.
  *   Q2. While an alarm is armed and the program waits, there is a timer, for the first that is due or before; otherwise there is none.
- *   Q3. After a lag of our own everything that was due in it waits once, until what had arrived was heard.
+ *   Q3. An alarm rings in the asynchronous context in which it was armed, as it would with a timer of its own.
+ *   Q4. After a lag of our own everything that was due in it waits once, until what had arrived was heard.
  */
 export class AlarmQueue {
   readonly #clock: Clock;
+  readonly #Scope = globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncResource;
   /** No alarm is due before that at (its place − 1) / 2. */
   readonly #alarms: Alarm[] = [];
   #timer: unknown;
@@ -44,6 +49,7 @@ export class AlarmQueue {
   }
 
   arm(alarm: Alarm): void {
+    if (this.#Scope !== undefined) alarm.scope = new this.#Scope("HoldfastAlarm");
     this.#rise(alarm, this.#alarms.length);
     if (alarm.dueAt >= this.#wakesAt || this.#isLooking) return;
     this.#isLooking = true;
@@ -86,10 +92,12 @@ export class AlarmQueue {
     const isLate = now - this.#wakesAt > OWN_LAG_NS;
     const until = isLate ? this.#heardUntil : now + ROUNDING_NS;
     this.#wakesAt = Infinity;
-    if (isLate) this.#heardUntil = now; // Q3
+    if (isLate) this.#heardUntil = now; // Q4
     for (let first = this.#alarms[0]; first !== undefined && first.dueAt <= until; first = this.#alarms[0]) { // Q1
       this.disarm(first);
-      first.ring(Math.max(now, first.dueAt));
+      const heard = Math.max(now, first.dueAt);
+      if (first.scope === undefined) first.ring(heard);
+      else first.scope.runInAsyncScope(first.ring, first, heard); // Q3
     }
     const [next] = this.#alarms;
     if (next !== undefined) this.#set(isLate ? now + HEARING_NS : next.dueAt);

@@ -40,6 +40,7 @@ export class Attempt<T> implements Alarm, Sent {
   /** The nearest of its deadlines, in ns; Infinity = never. */
   dueAt: number;
   place = -1;
+  scope: Alarm["scope"];
   /** How it went; undefined while it is under way. */
   outcome: Outcome | undefined;
   readonly #owner: AttemptOwner<T>;

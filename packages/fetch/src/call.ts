@@ -86,6 +86,7 @@ class Call<T> implements Alarm, AttemptOwner<T> {
   readonly endsAt: number;
   dueAt = 0;
   place = -1;
+  scope: Alarm["scope"];
   readonly #key: string;
   readonly #work: AttemptWork<T>;
   #resolve: (value: T) => void;

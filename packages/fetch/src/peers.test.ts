@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { channel } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { ATTEMPT_CHANNEL, AdvisedToWaitError, BudgetExhaustedError, CoolingDownError, DeadlineExceededError, isPeerError, openPeers, PeerBlockedError, PeerError } from "./mod.ts";
@@ -229,6 +230,22 @@ test("run: whoever is told that a peer is down may abort what still asks it", as
   assert.equal(calls, 1);
   assert.equal(peers.explain(KEY).inFlight, 0);
   assert.equal(clock.timers, 0);
+});
+
+test("run: every attempt of a call, and what is told of it, has its caller's asynchronous context", async () => {
+  const { peers, clock } = open({ failureThreshold: 100 });
+  const context = new AsyncLocalStorage<string>();
+  const seen: (string | undefined)[] = [];
+  const listen = (): void => void seen.push(context.getStore());
+  channel(ATTEMPT_CHANNEL).subscribe(listen);
+  const calls = ["a", "b"].map((name) => context.run(name, () => errorOf(peers.run(KEY, () => {
+    listen();
+    return new Promise(() => {});
+  }, { attempts: 3, attemptMs: 10, hedgeAfterMs: 5, backoffBaseMs: 1 }))));
+  await clock.advance(100);
+  await Promise.all(calls);
+  channel(ATTEMPT_CHANNEL).unsubscribe(listen);
+  assert.deepEqual(seen.sort(), ["a", "b"].flatMap((name) => Array.from({ length: 6 }, () => name)));
 });
 
 test("run: a caller may change its options between two calls, not during one", async () => {

@@ -94,6 +94,7 @@ class Exchange implements UndiciHandler, Alarm {
   readonly #handler: UndiciHandler;
   dueAt = Infinity;
   place = -1;
+  scope: Alarm["scope"];
   #deadline: "learned" | "attempt" = "learned";
   #controller: Controller | undefined;
   #state: "waiting" | "answering" | "over" = "waiting";
