@@ -51,10 +51,7 @@ export class AlarmQueue {
   arm(alarm: Alarm): void {
     if (this.#Scope !== undefined) alarm.scope = new this.#Scope("HoldfastAlarm");
     this.#rise(alarm, this.#alarms.length);
-    if (alarm.dueAt >= this.#wakesAt || this.#isLooking) return;
-    this.#isLooking = true;
-    // In Node.js after all promises that can be kept now: what is answered by then needs no timer.
-    (globalThis.process?.nextTick ?? queueMicrotask)(this.#look);
+    if (alarm.dueAt < this.#wakesAt) this.#lookSoon();
   }
 
   /** Harmless for an alarm that is not armed. */
@@ -64,13 +61,21 @@ export class AlarmQueue {
     alarm.place = -1;
     const last = this.#alarms.pop() as Alarm;
     if (last !== alarm) this.#sink(last, place);
-    if (this.#alarms.length === 0) this.#clear(); // Q2
+    if (this.#alarms.length === 0 && this.#wakesAt !== Infinity) this.#lookSoon();
+  }
+
+  /** In Node.js after all promises that can be kept now: what is answered by then needs no timer, and what comes next may use the one there is. */
+  #lookSoon(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    (globalThis.process?.nextTick ?? queueMicrotask)(this.#look);
   }
 
   readonly #look = (): void => {
     this.#isLooking = false;
     const [first] = this.#alarms;
-    if (first !== undefined && first.dueAt < this.#wakesAt) this.#set(first.dueAt);
+    if (first === undefined) this.#clear(); // Q2
+    else if (first.dueAt < this.#wakesAt) this.#set(first.dueAt);
   };
 
   #set(wakesAt: number): void {
