@@ -129,6 +129,18 @@ test("alarms: one that rings may arm itself, arm others and take them back", asy
   assert.equal(clock.timers, 0);
 });
 
+test("alarms: one that throws keeps no other from ringing", async () => {
+  const { clock, arm } = open();
+  const bells = [1, 1, 2].map((ms) => arm(toNs(ms)));
+  const mine = new Error("mine");
+  (bells[0] as Bell).act = () => {
+    throw mine;
+  };
+  await assert.rejects(clock.advance(5), mine);
+  await clock.advance(5);
+  assert.deepEqual(bells.map((bell) => bell.rung.length), [1, 1, 1]);
+});
+
 test("alarms: each rings in the asynchronous context of whoever armed it (Q3)", async () => {
   const { clock, arm } = open();
   const context = new AsyncLocalStorage<string>();

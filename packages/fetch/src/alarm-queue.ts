@@ -98,14 +98,18 @@ export class AlarmQueue {
     const until = isLate ? this.#heardUntil : now + ROUNDING_NS;
     this.#wakesAt = Infinity;
     if (isLate) this.#heardUntil = now; // Q4
-    for (let first = this.#alarms[0]; first !== undefined && first.dueAt <= until; first = this.#alarms[0]) { // Q1
-      this.disarm(first);
-      const heard = Math.max(now, first.dueAt);
-      if (first.scope === undefined) first.ring(heard);
-      else first.scope.runInAsyncScope(first.ring, first, heard); // Q3
+    try {
+      for (let first = this.#alarms[0]; first !== undefined && first.dueAt <= until; first = this.#alarms[0]) { // Q1
+        this.disarm(first);
+        const heard = Math.max(now, first.dueAt);
+        if (first.scope === undefined) first.ring(heard);
+        else first.scope.runInAsyncScope(first.ring, first, heard); // Q3
+      }
+    } finally {
+      // Whatever one of them throws: the others wait for theirs.
+      const [next] = this.#alarms;
+      if (next !== undefined) this.#set(isLate ? now + HEARING_NS : next.dueAt);
     }
-    const [next] = this.#alarms;
-    if (next !== undefined) this.#set(isLate ? now + HEARING_NS : next.dueAt);
   };
 
   #rise(alarm: Alarm, from: number): void {
