@@ -1,11 +1,14 @@
-import { Attempt } from "./attempt.ts";
-import type { AttemptTerms, AttemptWork } from "./attempt.ts";
+import type { Alarm, AlarmQueue } from "./alarm-queue.ts";
+import { Attempt, isAnswer, judge, reportOf } from "./attempt.ts";
+import type { AttemptOwner, AttemptWork, Sent } from "./attempt.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
+import { HedgeDelay } from "./hedge-delay.ts";
 import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass, PeerBook } from "./peer-book.ts";
+import type { PeerRecord } from "./peer-record.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
 /** One attempt that is over, for those who watch. */
@@ -16,116 +19,240 @@ export interface AttemptReport {
   readonly attempt: number;
   readonly outcome: Outcome;
   readonly durationMs: number;
+  /** It went out beside another that was slow. */
+  readonly hedge?: true;
 }
 
 export interface CallHost {
   readonly book: PeerBook;
   readonly clock: Clock;
+  readonly alarms: AlarmQueue;
   /** Undefined while nobody watches. */
   readonly report: ((report: AttemptReport) => void) | undefined;
 }
 
-type Ended<T> = Readonly<{ ok: true; value: T } | { ok: false; error: unknown }>;
+/** How an attempt ended, or the call without one. */
+type Ended<T> = Readonly<{ isValue: true; what: T; from: Sent } | { isValue: false; what: unknown; from?: Sent | undefined }>;
 
 /** Runs one call to its end: attempts, each admitted anew, and the waits between them. */
-export async function runCall<T>(host: CallHost, key: string, work: AttemptWork<T>, options: CheckedRunOptions<T>): Promise<T> {
-  const { book, clock } = host;
-  const { signal, totalMs } = options;
-  const startedAt = nowNs(clock);
-  const endsAt = totalMs === undefined ? Infinity : startedAt + toNs(totalMs);
-  let last: Ended<T> | undefined;
-  for (let attempt = 1; ; attempt++) {
-    if (signal?.aborted === true) throw signal.reason;
-    const now = nowNs(clock);
-    const admitted = book.admit(key, options.site, now);
-    if (admitted instanceof PeerError) {
-      if (await mayWait(admitted, host, options, endsAt)) {
-        attempt--;
-        continue;
-      }
-      if (last !== undefined) return conclude(last);
-      throw admitted;
+export function runCall<T>(host: CallHost, key: string, work: AttemptWork<T>, options: CheckedRunOptions<T>): Promise<T> {
+  const { signal, site, whenHeld } = options;
+  if (signal?.aborted === true) return rejection(signal.reason);
+  const now = nowNs(host.clock);
+  const admitted = host.book.admit(key, site, now);
+  if (admitted instanceof PeerError && whenHeld === "refuse") return rejection(admitted);
+  const { attemptMs, totalMs, deadline, hedgeAfterMs } = options;
+  const isAlone = deadline === "none" && (attemptMs ?? totalMs ?? hedgeAfterMs ?? signal) === undefined;
+  if (isAlone && !(admitted instanceof PeerError)) return runAlone(host, key, work, options, admitted);
+  return new Promise((resolve, reject) => new Call(host, key, work, options, now, resolve, reject).begin(admitted));
+}
+
+/** Nothing can end the first attempt but itself: there is no race, and nothing to pay for one. */
+async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, options: CheckedRunOptions<T>, pass: Pass): Promise<T> {
+  const controller = new AbortController();
+  let isValue = true;
+  let what: unknown;
+  try {
+    what = await work(controller.signal, 1, controller);
+  } catch (error) {
+    isValue = false;
+    what = error;
+  }
+  const now = nowNs(host.clock);
+  const outcome = judge(host, pass, options, isValue, what, now);
+  host.report?.(reportOf(pass, 1, outcome, now, false));
+  if (options.attempts > 1 && isWorthAnother(outcome)) {
+    const ended = { isValue, what, from: { pass, controller } } as Ended<T>;
+    return new Promise((resolve, reject) => new Call(host, key, work, options, pass.startedAt, resolve, reject).goOn(ended, pass.record, now));
+  }
+  if (!isValue) throw what;
+  options.deliver?.(what as T, { pass, controller });
+  return what as T;
+}
+
+/**
+ * Call is everything between a question and its one answer: attempts, the waits between them, and the hedge beside one that is
+ * slow. Its alarm ends a wait; while an attempt is under way, it is the hedge's time.
+ *
+ * Invariants:
+ *   C1. The caller gets one answer, of the first attempt to end well; every other answer is discarded.
+ *   C2. When the call is over, nothing of it is under way: no attempt, alarm or listener.
+ *   C3. At most `attempts` attempts are made, at most two at a time; each beyond the first takes a token.
+ */
+class Call<T> implements Alarm, AttemptOwner<T> {
+  readonly host: CallHost;
+  readonly options: CheckedRunOptions<T>;
+  readonly startedAt: number;
+  readonly endsAt: number;
+  dueAt = 0;
+  place = -1;
+  scope: Alarm["scope"];
+  readonly #key: string;
+  readonly #work: AttemptWork<T>;
+  #resolve: (value: T) => void;
+  #reject: (reason: unknown) => void;
+  /** Attempts that were begun. */
+  #attempts = 0;
+  /** Those under way. */
+  #attempt: Attempt<T> | undefined;
+  #hedge: Attempt<T> | undefined;
+  /** How the last one ended. */
+  #last: Ended<T> | undefined;
+  #isOver = false;
+
+  constructor(
+    host: CallHost, key: string, work: AttemptWork<T>, options: CheckedRunOptions<T>, startedAt: number,
+    resolve: (value: T) => void, reject: (reason: unknown) => void,
+  ) {
+    this.host = host;
+    this.options = options;
+    this.startedAt = startedAt;
+    this.endsAt = options.totalMs === undefined ? Infinity : startedAt + toNs(options.totalMs);
+    this.#key = key;
+    this.#work = work;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  begin(admitted: Pass | PeerError): void {
+    this.options.signal?.addEventListener("abort", this);
+    this.#go(admitted, this.startedAt);
+  }
+
+  /** The caller's signal. */
+  handleEvent(): void {
+    const { reason } = this.options.signal as AbortSignal;
+    this.#keep({ isValue: false, what: reason });
+    this.#conclude(nowNs(this.host.clock), reason);
+  }
+
+  ring(now: number): void {
+    if (this.#attempt !== undefined) this.#sendHedge(this.#attempt, now);
+    else this.#go(this.host.book.admit(this.#key, this.options.site, now), now);
+  }
+
+  ended(attempt: Attempt<T>, isValue: boolean, what: unknown, now: number): void {
+    const ended = { isValue, what, from: attempt } as Ended<T>;
+    // Somebody who was told of it aborted the call.
+    if (this.#isOver) return this.#discard(ended);
+    const { outcome, isHedge, pass } = attempt;
+    if (isHedge) this.#hedge = undefined;
+    else {
+      this.#attempt = undefined;
+      this.#learn(pass, isAnswer(isValue, outcome), now);
     }
-    if (endsAt <= now) {
-      book.release(admitted);
-      if (last !== undefined) return conclude(last);
-      throw new DeadlineExceededError(key, "total", toMs(now - startedAt));
+    const isLast = outcome === undefined || !isWorthAnother(outcome);
+    const isAlone = (this.#attempt ?? this.#hedge) === undefined;
+    if (isAlone && !isLast && this.#attempts < this.options.attempts) return this.goOn(ended, pass.record, now);
+    this.#keep(ended);
+    if (isAlone || isLast) this.#conclude(now);
+  }
+
+  /** After an attempt that is worth another, if there may be one. */
+  goOn(ended: Ended<T>, record: PeerRecord, now: number): void {
+    const { options, endsAt, host: { alarms, book, clock } } = this;
+    this.#attempts ||= 1; // it was made alone
+    this.#keep(ended);
+    alarms.disarm(this);
+    const delayMs = waitBefore(book, this.#key, this.#attempts, options, clock, now);
+    if (delayMs > options.backoffMaxMs || now + toNs(delayMs) >= endsAt) return this.#conclude(now);
+    if (book.takeRetry(record, now)) return this.#wait(toNs(delayMs), now); // C3
+    if (!ended.isValue) this.#keep({ isValue: false, what: new BudgetExhaustedError(this.#key, ended.what) });
+    this.#conclude(now);
+  }
+
+  #go(admitted: Pass | PeerError, now: number): void {
+    if (admitted instanceof PeerError) return this.#refused(admitted, now);
+    if (this.endsAt <= now) {
+      this.host.book.release(admitted);
+      this.#last ??= { isValue: false, what: new DeadlineExceededError(this.#key, "total", toMs(now - this.startedAt)) };
+      return this.#conclude(now);
     }
-    if (last?.ok === true) options.discard?.(last.value);
-    const race = new Attempt(book, clock, admitted, options, termsOf(book, admitted, options, startedAt, endsAt, now));
-    try {
-      const value = await race.run(work, attempt);
-      host.report?.(reportOf(admitted, attempt, race.outcome as Outcome, clock));
-      if (attempt >= options.attempts || !isWorthAnother(race.outcome as Outcome)) return value;
-      last = { ok: true, value };
-    } catch (error) {
-      if (race.outcome === undefined) throw error;
-      host.report?.(reportOf(admitted, attempt, race.outcome, clock));
-      if (attempt >= options.attempts || !isWorthAnother(race.outcome)) throw error;
-      last = { ok: false, error };
+    this.#keep(undefined);
+    const attempt = (this.#attempt = new Attempt(this, admitted, ++this.#attempts, false));
+    const { hedgeAfterMs, attempts } = this.options;
+    if (hedgeAfterMs !== undefined && this.#attempts < attempts) {
+      const delayNs = hedgeAfterMs === "learned" ? HedgeDelay.of(admitted.site).ns : toNs(hedgeAfterMs);
+      if (now + delayNs < attempt.dueAt) this.#wait(delayNs, now);
     }
-    const delayMs = waitBefore(book, key, attempt, options, clock);
-    if (delayMs > options.backoffMaxMs || nowNs(clock) + toNs(delayMs) >= endsAt) return conclude(last);
-    if (!book.takeRetry(admitted.record, nowNs(clock))) {
-      if (last.ok) return last.value;
-      throw new BudgetExhaustedError(key, last.error);
+    void attempt.run(this.#work);
+  }
+
+  /** None goes to a peer that has not worked since it failed. */
+  #sendHedge({ pass: { record } }: Attempt<T>, now: number): void {
+    const { book } = this.host;
+    if (record.trouble !== undefined) return;
+    const admitted = book.admit(this.#key, this.options.site, now);
+    if (admitted instanceof PeerError) return;
+    if (!book.takeRetry(record, now)) return book.release(admitted); // C3
+    this.#hedge = new Attempt(this, admitted, ++this.#attempts, true);
+    void this.#hedge.run(this.#work);
+  }
+
+  /** Waits out a hold, if that is what the caller wants and there is time. Policy and probes are not waited for. */
+  #refused(refusal: PeerError, now: number): void {
+    const { book, clock } = this.host;
+    const { whenHeld, backoffBaseMs, backoffMaxMs } = this.options;
+    const { retryAfterMs } = refusal;
+    if (whenHeld === "wait" && retryAfterMs !== undefined && now < book.retryAt(this.#key)) {
+      // Upwards only, so that those who wait for one instant do not arrive in it.
+      const delayMs = retryAfterMs + clock.random() * Math.min(backoffBaseMs, retryAfterMs);
+      if (delayMs <= backoffMaxMs && now + toNs(delayMs) < this.endsAt) return this.#wait(toNs(delayMs), now);
     }
-    try {
-      await wait(clock, delayMs, signal);
-    } catch (reason) {
-      if (last.ok) options.discard?.(last.value);
-      throw reason;
-    }
+    this.#last ??= { isValue: false, what: refusal };
+    this.#conclude(now);
+  }
+
+  #wait(delayNs: number, now: number): void {
+    this.dueAt = now + delayNs;
+    this.host.alarms.arm(this);
+  }
+
+  /** In place of what the last attempt came to. */
+  #keep(ended: Ended<T> | undefined): void {
+    if (this.#last !== undefined) this.#discard(this.#last);
+    this.#last = ended;
+  }
+
+  /** Frees what an answer holds that nobody gets. */
+  #discard({ isValue, what }: Ended<T>): void {
+    if (isValue) this.options.discard?.(what); // C1
+  }
+
+  /** The last attempt's end is the call's. `reason`: why what is still under way is given up, if not for this. */
+  #conclude(now: number, reason?: unknown): void {
+    const { host: { alarms }, options: { signal, deliver } } = this;
+    const { isValue, what, from } = this.#last as Ended<T>;
+    this.#isOver = true; // C2
+    alarms.disarm(this);
+    signal?.removeEventListener("abort", this);
+    if (isValue) {
+      this.#resolve(what);
+      deliver?.(what, from);
+    } else this.#reject(what);
+    // Work that never ends must not hold the answer.
+    this.#last = undefined;
+    this.#resolve = this.#reject = ignore;
+    if (this.#attempt !== undefined) this.#learn(this.#attempt.pass, false, now);
+    this.#attempt?.abandon(reason, now);
+    this.#hedge?.abandon(reason, now);
+  }
+
+  /** Of a first attempt: when its like should be hedged. */
+  #learn({ site, startedAt }: Pass, isAnswered: boolean, now: number): void {
+    if (this.options.hedgeAfterMs === "learned") HedgeDelay.of(site).learn(now - startedAt, isAnswered);
   }
 }
 
-/** Waits out a hold, if that is what the caller wants and there is time. Policy and probes are not waited for. */
-async function mayWait<T>(refusal: PeerError, { book, clock }: CallHost, { whenHeld, backoffBaseMs, backoffMaxMs, signal }: CheckedRunOptions<T>, endsAt: number): Promise<boolean> {
-  const { retryAfterMs } = refusal;
-  if (whenHeld === "refuse" || retryAfterMs === undefined || nowNs(clock) >= book.retryAt(refusal.peer)) return false;
-  // Upwards only, so that those who wait for one instant do not arrive in it.
-  const delayMs = retryAfterMs + clock.random() * Math.min(backoffBaseMs, retryAfterMs);
-  if (delayMs > backoffMaxMs || nowNs(clock) + toNs(delayMs) >= endsAt) return false;
-  await wait(clock, delayMs, signal);
-  return true;
-}
+function ignore(): void {}
 
 /** Full jitter, and on top of what the peer advised or cools down for. Source: M. Brooker, "Exponential Backoff And Jitter" (2015). */
-function waitBefore<T>(book: PeerBook, key: string, attempt: number, { backoffBaseMs, backoffMaxMs }: CheckedRunOptions<T>, clock: Clock): number {
-  const heldMs = Math.max(0, toMs(book.retryAt(key) - nowNs(clock)));
+function waitBefore<T>(book: PeerBook, key: string, attempt: number, { backoffBaseMs, backoffMaxMs }: CheckedRunOptions<T>, clock: Clock, now: number): number {
+  const heldMs = Math.max(0, toMs(book.retryAt(key) - now));
   return heldMs + clock.random() * Math.min(backoffBaseMs * 2 ** (attempt - 1), backoffMaxMs);
 }
 
-/** The nearest of the deadlines. */
-function termsOf<T>(book: PeerBook, pass: Pass, options: CheckedRunOptions<T>, startedAt: number, endsAt: number, now: number): AttemptTerms {
-  const { attemptMs } = options;
-  const learnedAt = options.deadline === "none" ? Infinity : now + book.deadlineNs(pass.site, now);
-  const attemptAt = attemptMs === undefined ? Infinity : now + toNs(attemptMs);
-  // What is left of the whole may be too little for anyone.
-  if (endsAt < learnedAt && endsAt < attemptAt) return { dueAt: endsAt, deadline: "total", isFault: endsAt - now >= (endsAt - startedAt) / 2 };
-  return attemptAt < learnedAt ? { dueAt: attemptAt, deadline: "attempt", isFault: true } : { dueAt: learnedAt, deadline: "learned", isFault: true };
-}
-
-function conclude<T>(last: Ended<T>): T {
-  if (last.ok) return last.value;
-  throw last.error;
-}
-
-function reportOf({ record, site, startedAt }: Pass, attempt: number, outcome: Outcome, clock: Clock): AttemptReport {
-  return { peer: record.key, site: site.name, attempt, outcome, durationMs: toMs(nowNs(clock) - startedAt) };
-}
-
-/** Waits so long; the caller's abort ends it at once, with the caller's reason. */
-export function wait(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clock.clearTimer(timer);
-      reject(signal?.reason);
-    };
-    const timer = clock.setTimer(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, delayMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
+/** One turn later: what is rejected before anybody can listen costs the platform more than all of a refusal. */
+function rejection(error: unknown): Promise<never> {
+  return new Promise((_resolve, reject) => queueMicrotask(() => reject(error)));
 }

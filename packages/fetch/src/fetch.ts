@@ -1,3 +1,4 @@
+import { endOf } from "./attempt.ts";
 import { runCall } from "./call.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toNs } from "./clock.ts";
@@ -6,10 +7,9 @@ import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults }
 import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
-import type { PeerRecord } from "./peer-record.ts";
 import { judgeResponse } from "./response-advice.ts";
 import { parseRoute, routeOf } from "./route.ts";
-import { LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
+import { checkHedge, LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
 import { watchBody } from "./tracked-response.ts";
 
@@ -53,6 +53,7 @@ const IDEMPOTENCY_KEY = "idempotency-key";
 export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
   checkOptions("fetch", given as Required<FetchOptions>, RULES);
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
+  checkHedge("fetch", options);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
   const templates = routes.map(parseRoute);
   const { clock } = host;
@@ -73,32 +74,27 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
     const { totalMs } = shared;
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
-    let record: PeerRecord | undefined;
-    let epoch = 0;
-    let abort: (reason: unknown) => void = () => {};
     const call: CheckedRunOptions<Response> = {
       ...shared,
       site: `${method} ${routeOf(url.pathname, templates)}`,
       attempts: isRepeatable ? shared.attempts : 1,
       judgeValue(answer) {
         const outcome = judgeResponse(answer, clock.wallMs());
-        return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
+        return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
+      },
+      deliver(response, { pass: { record, epoch }, controller }) {
+        if (response.body === null) return;
+        const abort = endOf(controller);
+        watchBody(response, new FollowedBody(host, record, response, { epoch, abort, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs }));
       },
       judgeError: (error) => judgeFetchError(error, () => canBeMade(url, method, init)),
       ...(signal ? { signal } : {}),
     };
-    const response = await runCall(host, key, (attemptSignal, _attempt, end) => {
-      abort = end;
-      record = host.book.records.get(key);
-      epoch = record?.epoch ?? 0;
+    return runCall(host, key, (attemptSignal) => {
       const sent: Init = { ...init, signal: attemptSignal };
       if (deadlineHeader !== undefined) sent.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
       return (send ?? globalThis.fetch)(input, sent);
     }, call);
-    if (record !== undefined && response.body !== null) {
-      watchBody(response, new FollowedBody(host, record, response, { epoch, abort, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs }));
-    }
-    return response;
   };
 }
 

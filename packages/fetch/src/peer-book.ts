@@ -4,7 +4,7 @@ import {
 } from "@holdfast/core/peer";
 import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
-import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError } from "./errors.ts";
+import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError, withoutStack } from "./errors.ts";
 import { evidenceOfKind, isAnswer } from "./outcome.ts";
 import type { Outcome, OutcomeKind } from "./outcome.ts";
 import { NO_ROW, PeerRecord } from "./peer-record.ts";
@@ -450,13 +450,6 @@ export class PeerBook {
 
 type Refusal = new (peer: string, message: string, details: { readonly retryAfterMs: number | undefined }) => PeerError;
 
-/** Without a stack: a refusal is no surprise, and a stack costs ten times as much as everything else about it. */
 function refusal(kind: Refusal, key: string, message: string, retryAfterMs?: number): PeerError {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    return new kind(key, message, { retryAfterMs });
-  } finally {
-    Error.stackTraceLimit = limit;
-  }
+  return withoutStack(() => new kind(key, message, { retryAfterMs }));
 }

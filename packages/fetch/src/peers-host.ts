@@ -1,3 +1,4 @@
+import { AlarmQueue } from "./alarm-queue.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import type { PeerError } from "./errors.ts";
@@ -15,10 +16,14 @@ export interface AttemptChannel {
   publish(report: AttemptReport): void;
 }
 
-/** PeersHost is what calls of every form work with: the book, the clock, and who watches. */
+/**
+ * PeersHost is what calls of every form work with: the book, the clock, its alarms, and who watches. A class: an object with
+ * a getter of its own is slow in all that is read of it.
+ */
 export class PeersHost implements CallHost {
   readonly book: PeerBook;
   readonly clock: Clock;
+  readonly alarms: AlarmQueue;
   /** Before each use of a peer. Throws OPTION_INVALID for a key that is none, PEERS_CLOSED after disposal. */
   readonly enter: (key: string) => void;
   readonly #channel: AttemptChannel | undefined;
@@ -31,6 +36,7 @@ export class PeersHost implements CallHost {
   constructor(book: PeerBook, clock: Clock, enter: (key: string) => void, channel: AttemptChannel | undefined) {
     this.book = book;
     this.clock = clock;
+    this.alarms = new AlarmQueue(clock);
     this.enter = enter;
     this.#channel = channel;
     book.onRefusal = (refusal) => {

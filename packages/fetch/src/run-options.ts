@@ -1,4 +1,6 @@
-import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, oneOf, withDefaults } from "./option-check.ts";
+import { RuntimeError } from "@holdfast/core/peer";
+import type { Sent } from "./attempt.ts";
+import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, either, oneOf } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
@@ -19,6 +21,13 @@ export interface CallLimits {
   readonly backoffBaseMs?: number;
   /** The longest wait before another attempt, in ms, advice included. What would be longer ends the call. Default 10 s. */
   readonly backoffMaxMs?: number;
+  /**
+   * After how long without an answer a second attempt goes out beside the first, in ms; of both the first good answer counts, and the
+   * other attempt is aborted. `learned`: as long as one in twenty first attempts at the site takes; none goes out before ten have been
+   * answered. It is one of the `attempts`, so these must be 2 at least; the peer's budget pays for it; none goes to a peer that has not
+   * worked since it failed. Ask for it only where the work may be done twice at a time. Default: none goes out.
+   */
+  readonly hedgeAfterMs?: number | "learned";
   /** What a call does that meets a cooldown or advice: it is refused, or waits for up to `backoffMaxMs`. Default `refuse`. */
   readonly whenHeld?: "refuse" | "wait";
 }
@@ -34,18 +43,19 @@ export interface RunOptions<T = unknown> extends CallLimits {
   readonly judgeError?: (error: unknown) => Outcome;
 }
 
-export type CheckedLimits = Required<Omit<CallLimits, "attemptMs" | "totalMs">> & Pick<CallLimits, "attemptMs" | "totalMs">;
-export type CheckedRunOptions<T> = CheckedLimits & Required<Pick<RunOptions<T>, "site" | "judgeValue" | "judgeError">> & {
-  readonly signal?: AbortSignal;
+type Checked<T, Optional extends keyof T> = Required<Omit<T, Optional>> & { readonly [Option in Optional]?: T[Option] | undefined };
+export type CheckedRunOptions<T> = Checked<RunOptions<T>, "attemptMs" | "totalMs" | "hedgeAfterMs" | "signal"> & {
   /** Frees what an answer holds that another attempt replaces. */
-  readonly discard?: (value: T) => void;
+  readonly discard?: ((value: T) => void) | undefined;
+  /** Hears which attempt the value is of that the caller gets, before the caller does. */
+  readonly deliver?: ((value: T, from: Sent) => void) | undefined;
 };
 
 const WORKS: Outcome = Object.freeze({ kind: "works" });
 
 export const LIMIT_RULES: Rules<Required<CallLimits>> = {
   attempts: aCount(1, 1000), attemptMs: aDuration, totalMs: aDuration, deadline: oneOf("learned", "none"),
-  backoffBaseMs: aDuration, backoffMaxMs: aDuration, whenHeld: oneOf("refuse", "wait"),
+  backoffBaseMs: aDuration, backoffMaxMs: aDuration, hedgeAfterMs: either(aDuration, oneOf("learned")), whenHeld: oneOf("refuse", "wait"),
 };
 
 const RULES: Rules<Required<RunOptions<never>>> = { ...LIMIT_RULES, signal: aSignal, site: aText, judgeValue: aFunction, judgeError: aFunction };
@@ -57,9 +67,25 @@ export const RUN_DEFAULTS: CheckedRunOptions<unknown> = Object.freeze({
   judgeError: (error) => ({ kind: kindOfError(error) }),
 });
 
-/** Throws OPTION_INVALID. */
+/**
+ * Checked at each call, and copied: a caller may change its own object between two calls. Each option by its name, which costs
+ * half of a loop. Throws OPTION_INVALID.
+ */
 export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptions<T> {
-  if (given === undefined) return RUN_DEFAULTS as CheckedRunOptions<T>;
+  const defaults = RUN_DEFAULTS as CheckedRunOptions<T>;
+  if (given === undefined) return defaults;
   checkOptions("run", given as Required<RunOptions<never>>, RULES);
-  return withDefaults(RUN_DEFAULTS as CheckedRunOptions<T>, given as CheckedRunOptions<T>);
+  const {
+    attempts = defaults.attempts, attemptMs, totalMs, deadline = defaults.deadline, backoffBaseMs = defaults.backoffBaseMs, backoffMaxMs = defaults.backoffMaxMs,
+    hedgeAfterMs, whenHeld = defaults.whenHeld, signal, site = defaults.site, judgeValue = defaults.judgeValue, judgeError = defaults.judgeError,
+  } = given;
+  const options = { attempts, attemptMs, totalMs, deadline, backoffBaseMs, backoffMaxMs, hedgeAfterMs, whenHeld, signal, site, judgeValue, judgeError };
+  checkHedge("run", options);
+  return options;
+}
+
+/** A hedge is an attempt. Throws OPTION_INVALID. */
+export function checkHedge(of: string, { hedgeAfterMs, attempts }: Pick<CheckedRunOptions<unknown>, "hedgeAfterMs" | "attempts">): void {
+  if (hedgeAfterMs === undefined || attempts !== 1) return;
+  throw new RuntimeError("OPTION_INVALID", { option: `${of}.hedgeAfterMs`, value: hedgeAfterMs, reason: "needs 2 attempts at least" });
 }

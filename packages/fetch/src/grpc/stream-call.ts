@@ -1,5 +1,6 @@
 import { InterceptingCall, status as Status } from "@grpc/grpc-js";
 import type { InterceptingListener, Listener, Metadata, StatusObject } from "@grpc/grpc-js";
+import type { Alarm } from "../alarm-queue.ts";
 import { nowNs, toMs, toNs } from "../clock.ts";
 import { DeadlineExceededError, PeerError } from "../errors.ts";
 import type { Outcome } from "../outcome.ts";
@@ -38,15 +39,17 @@ export function streamCall(host: PeersHost, key: string, inner: InnerCall, terms
 }
 
 /**
- * One stream. Its first message proves that the peer works; that it broke off after it is a failure for itself. At most one
- * timer, until the first message.
+ * One stream. Its first message proves that the peer works; that it broke off after it is a failure for itself. Its alarm is
+ * armed until the first message, if ever.
  */
-class Stream {
+class Stream implements Alarm {
   readonly #host: PeersHost;
   readonly #inner: InnerCall;
   readonly #terms: StreamTerms;
   readonly #pass: Pass;
-  #timer: unknown;
+  dueAt = Infinity;
+  place = -1;
+  scope: Alarm["scope"];
   #state: "waiting" | "answering" | "over" = "waiting";
   #isCancelled = false;
   /** With what we ended it. */
@@ -64,7 +67,8 @@ class Stream {
     const { firstMessageMs } = terms;
     if (firstMessageMs === undefined) return;
     const waitNs = firstMessageMs === "learned" ? host.book.deadlineNs(pass.site, pass.startedAt) : toNs(firstMessageMs);
-    this.#timer = host.clock.setTimer(() => this.#timedOut(), toMs(waitNs));
+    this.dueAt = pass.startedAt + waitNs;
+    host.alarms.arm(this);
   }
 
   listener(): Listener {
@@ -104,8 +108,8 @@ class Stream {
     return broken;
   }
 
-  #timedOut(): void {
-    const now = nowNs(this.#host.clock);
+  /** Nothing came in time. */
+  ring(now: number): void {
     const isLearned = this.#terms.firstMessageMs === "learned";
     if (isLearned) this.#host.book.timedOut(this.#pass, now);
     const error = new DeadlineExceededError(this.#pass.record.key, isLearned ? "learned" : "attempt", toMs(now - this.#pass.startedAt));
@@ -117,10 +121,10 @@ class Stream {
 
   #settle(outcome: Outcome, state: "answering" | "over", isAnswered: boolean): void {
     this.#state = state;
-    const { book, clock } = this.#host;
+    const { alarms, book, clock } = this.#host;
     const now = nowNs(clock);
     const isMeasured = isAnswered && this.#terms.firstMessageMs !== undefined;
-    if (this.#timer !== undefined) clock.clearTimer(this.#timer);
+    alarms.disarm(this);
     book.settle(this.#pass, outcome, isMeasured ? now - this.#pass.startedAt : undefined, now);
   }
 
