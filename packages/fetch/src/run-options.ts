@@ -1,4 +1,4 @@
-import { RuntimeError } from "@holdfast/core/peer";
+import { OptionError } from "./errors.ts";
 import type { Sent } from "./attempt.ts";
 import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, either, oneOf } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
@@ -87,5 +87,5 @@ export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptio
 /** A hedge is an attempt. Throws OPTION_INVALID. */
 export function checkHedge(of: string, { hedgeAfterMs, attempts }: Pick<CheckedRunOptions<unknown>, "hedgeAfterMs" | "attempts">): void {
   if (hedgeAfterMs === undefined || attempts !== 1) return;
-  throw new RuntimeError("OPTION_INVALID", { option: `${of}.hedgeAfterMs`, value: hedgeAfterMs, reason: "needs 2 attempts at least" });
+  throw new OptionError(`${of}.hedgeAfterMs`, "needs 2 attempts at least");
 }
