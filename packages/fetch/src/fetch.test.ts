@@ -224,10 +224,12 @@ test("fetch: a quota that is used up is advice", async (t) => {
 
 test("fetch: a body that breaks off is the peer's fault, and a peer whose bodies break goes down", async (t) => {
   let isBroken = true;
+  let finish = (): void => {};
   const { origin } = await serve(t, (request, response) => {
     response.writeHead(200, { "content-length": "1000" });
     if (isBroken) response.write("begin", () => request.socket.destroy());
-    else response.end("x".repeat(1000));
+    else response.write("x".repeat(500));
+    finish = () => void response.end("x".repeat(500));
   });
   const { peers } = open();
   const fetch = peers.fetch({ ...QUICK, attempts: 1 });
@@ -243,6 +245,7 @@ test("fetch: a body that breaks off is the peer's fault, and a peer whose bodies
   isBroken = false;
   const again = await peers.fetch({ whenHeld: "wait" })(origin);
   assert.equal(peers.explain(origin).isDown, true, "headers prove nothing now");
+  finish();
   assert.equal((await again.text()).length, 1000);
   assert.equal(peers.explain(origin).isDown, false);
 });

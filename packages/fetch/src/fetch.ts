@@ -8,14 +8,18 @@ import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { PeerRecord } from "./peer-record.ts";
 import { judgeResponse } from "./response-advice.ts";
-import { parseRoute, routeOf } from "./route.ts";
+import { parseRoute, siteOf } from "./route.ts";
 import { LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
+import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
+import { parsed, targetOf } from "./target.ts";
 import { watchBody } from "./tracked-response.ts";
 
 export type Fetch = typeof globalThis.fetch;
 type Input = Parameters<Fetch>[0];
 type Init = NonNullable<Parameters<Fetch>[1]>;
+/** As Node.js has it. */
+type TappedInit = Omit<Init, "dispatcher"> & { dispatcher?: unknown };
 
 export interface FetchOptions extends CallLimits {
   /**
@@ -49,11 +53,20 @@ const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
 const IDEMPOTENCY_KEY = "idempotency-key";
 
+/** One attempt that was sent: how to end it, and how to hear of its body. */
+interface Sent {
+  readonly epoch: number;
+  readonly end: (reason: unknown) => void;
+  readonly tap: TapDispatcher | undefined;
+  response: Response | undefined;
+}
+
 /** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
 export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
   checkOptions("fetch", given as Required<FetchOptions>, RULES);
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
+  const { totalMs } = limits;
   const templates = routes.map(parseRoute);
   const { clock } = host;
   const shared: CheckedRunOptions<Response> = {
@@ -61,43 +74,56 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     judgeError: judgeFetchError,
     discard: (response) => void response.body?.cancel().catch(() => {}),
   };
+  /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
+  let isTapped = false;
 
   return async function fetch(input: Input, init?: Init): Promise<Response> {
     const request = typeof input === "object" && "url" in input ? input : undefined;
-    const url = new URL(request === undefined ? String(input) : request.url, (globalThis as { location?: { href?: string } }).location?.href);
+    const text = request === undefined ? String(input) : request.url;
+    const target = targetOf(text);
     // What is no call to anybody (data:, blob:) has no peer.
-    if (url.protocol !== "http:" && url.protocol !== "https:") return (send ?? globalThis.fetch)(input, init);
+    if (target === undefined) return (send ?? globalThis.fetch)(input, init);
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
-    const key = peer === undefined ? url.origin : peer(url);
+    const key = peer === undefined ? target.origin : peer(parsed(text));
     enter(key);
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
     const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
-    const { totalMs } = shared;
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
+    const sents: Sent[] = [];
     let record: PeerRecord | undefined;
-    let epoch = 0;
-    let abort: (reason: unknown) => void = () => {};
     const call: CheckedRunOptions<Response> = {
       ...shared,
-      site: `${method} ${routeOf(url.pathname, templates)}`,
+      site: siteOf(method, target.path, templates),
       attempts: isRepeatable ? shared.attempts : 1,
+      signal: signal ?? undefined,
       judgeValue(answer) {
-        const outcome = judgeResponse(answer, clock.wallMs());
+        const outcome = judgeResponse(answer.status, answer.headers, clock);
         return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      ...(signal ? { signal } : {}),
     };
-    const response = await runCall(host, key, (attemptSignal, _attempt, end) => {
-      abort = end;
+    const response = await runCall(host, key, async (attemptSignal, _attempt, end) => {
       record = host.book.records.get(key);
-      epoch = record?.epoch ?? 0;
-      const sent: Init = { ...init, signal: attemptSignal };
-      if (deadlineHeader !== undefined) sent.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
-      return (send ?? globalThis.fetch)(input, sent);
+      const sender = send ?? globalThis.fetch;
+      // A request that was made before may have a dispatcher of its own, which nobody can see.
+      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher((init as TappedInit | undefined)?.dispatcher) : undefined;
+      const sent: Sent = { epoch: record?.epoch ?? 0, end, tap, response: undefined };
+      sents.push(sent);
+      const its: TappedInit = { ...init };
+      if (tap !== undefined) its.dispatcher = tap;
+      // The caller's reason, and the end of the whole, are what its body ends with.
+      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
+      else attemptSignal.addEventListener("abort", tap);
+      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
+      sent.response = await sender(input, its as Init);
+      isTapped ||= tap?.isUsed === true;
+      return sent.response;
     }, call);
-    if (record !== undefined && response.body !== null) {
-      watchBody(response, new FollowedBody(host, record, response, { epoch, abort, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs }));
-    }
+    const sent = sents.find((one) => one.response === response);
+    if (record === undefined || sent === undefined || response.body === null) return response;
+    const followed = new FollowedBody(host, record, response, { epoch: sent.epoch, abort: sent.end, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+    // Who sends sees neither silences nor what cannot be decoded.
+    if (sent.tap?.isUsed === true && bodyIdleMs === undefined && !response.headers.has("content-encoding")) sent.tap.follow(followed);
+    else watchBody(response, followed);
     return response;
   };
 }

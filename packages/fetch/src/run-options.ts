@@ -36,7 +36,7 @@ export interface RunOptions<T = unknown> extends CallLimits {
 
 export type CheckedLimits = Required<Omit<CallLimits, "attemptMs" | "totalMs">> & Pick<CallLimits, "attemptMs" | "totalMs">;
 export type CheckedRunOptions<T> = CheckedLimits & Required<Pick<RunOptions<T>, "site" | "judgeValue" | "judgeError">> & {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Frees what an answer holds that another attempt replaces. */
   readonly discard?: (value: T) => void;
 };
