@@ -352,3 +352,25 @@ test("fetch: another fetch sends, and its errors are told by their codes", async
   while (codes.length > 0) await assert.rejects(peers.fetch({ fetch: send as typeof fetch, attempts: 1 })("http://a.example"));
   assert.deepEqual(world.kinds, ["dns", "local", "timed-out", "tls", "local"]);
 });
+
+test("fetch: where a network's failure is a bare TypeError, it is told from a request that cannot be made", async () => {
+  using world = open();
+  const send = async (input: string, init: RequestInit): Promise<Response> => {
+    void new Request(input, init);
+    throw new TypeError("Failed to fetch");
+  };
+  const fetch = world.peers.fetch({ fetch: send as typeof globalThis.fetch, attempts: 1 });
+  await assert.rejects(fetch("http://a.example/"), TypeError);
+  await assert.rejects(fetch("http://a.example/", { method: "POST", body: "b" }), TypeError);
+  await assert.rejects(fetch("http://a.example/", { method: "HEAD", ...{ body: "b" } }), TypeError);
+  await assert.rejects(fetch("http://a.example/", { headers: { "a b": "c" } }), TypeError);
+  assert.deepEqual(world.kinds, ["failed", "failed", "local", "local"]);
+});
+
+test("fetch: a request's body that throws is no fault of the peer", async (t) => {
+  const { origin } = await serve(t, (_request, response) => response.end());
+  using world = open();
+  const body = new ReadableStream({ pull: (controller) => controller.error(new Error("mine")) });
+  await assert.rejects(world.peers.fetch()(origin, { method: "POST", body, duplex: "half" } as RequestInit), TypeError);
+  assert.deepEqual(world.kinds, ["local"]);
+});

@@ -71,7 +71,6 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   const { clock } = host;
   const shared: CheckedRunOptions<Response> = {
     ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
-    judgeError: judgeFetchError,
     discard: (response) => void response.body?.cancel().catch(() => {}),
   };
   /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
@@ -96,6 +95,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       site: siteOf(method, target.path, templates),
       attempts: isRepeatable ? shared.attempts : 1,
       signal: signal ?? undefined,
+      judgeError: (error) => judgeFetchError(error, request, text, init),
       judgeValue(answer) {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
@@ -128,10 +128,24 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   };
 }
 
-function judgeFetchError(error: unknown): Outcome {
+/** A request that cannot be made, or whose own body throws, is no fault of the peer, and no use to repeat. */
+function judgeFetchError(error: unknown, request: Request | undefined, url: string, init: Init | undefined): Outcome {
   const kind = kindOfError(error);
-  // A request that cannot be made (a bad header, a URL of no known scheme) is no fault of the peer, and no use to repeat.
-  return kind === "failed" && (error as { cause?: unknown } | undefined)?.cause === undefined ? { kind: "local", retry: false } : { kind };
+  if (kind !== "failed") return { kind };
+  const cause = (error as { cause?: { code?: unknown; name?: unknown } } | undefined)?.cause;
+  const isOfBody = cause !== undefined && cause.code === undefined && cause.name !== "HTTPParserError" && !canBeSentAgain(request, init);
+  return isOfBody || (cause === undefined && !canBeMade(request ?? url, init)) ? { kind: "local", retry: false } : { kind };
+}
+
+/** Browsers say no more of a network that failed than of a request that is none: whether it is one is seen by making it. */
+function canBeMade(input: Input, init: Init | undefined): boolean {
+  const { body, signal: _, ...rest } = init ?? {};
+  try {
+    void new Request(input, body === undefined || body === null ? rest : { ...rest, body: "" });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function mayBeRepeated(method: string, retry: FetchOptions["retry"]): boolean {

@@ -41,7 +41,7 @@ interface Controller {
 export interface UndiciHandler {
   onRequestStart?(controller: Controller, context: unknown): void;
   onRequestUpgrade?(controller: Controller, statusCode: number, headers: Headers, socket: unknown): void;
-  onBodySent?(chunk: unknown): void;
+  onBodySent?(...sent: readonly unknown[]): void;
   onRequestSent?(): void;
   onResponseStarted?(): void;
   onResponseStart?(controller: Controller, statusCode: number, headers: Headers, statusMessage?: string): void;
@@ -150,8 +150,8 @@ class Exchange implements UndiciHandler {
     this.#handler.onRequestStart?.(controller, context);
   }
 
-  onBodySent(chunk: unknown): void {
-    this.#handler.onBodySent?.(chunk);
+  onBodySent(...sent: readonly unknown[]): void {
+    this.#handler.onBodySent?.(...sent);
   }
 
   onRequestSent(): void {
@@ -195,7 +195,7 @@ class Exchange implements UndiciHandler {
   onResponseError(controller: Controller | null, error: Error): void {
     if (this.#given !== undefined) return;
     const now = nowNs(this.#host.clock);
-    const isOurs = controller?.aborted === true || isAbort(error);
+    const isOurs = isOfCaller(error, controller);
     if (this.#state === "waiting") {
       this.#end();
       if (isOurs) this.#host.book.censored(this.#pass, now);
@@ -243,10 +243,11 @@ class Exchange implements UndiciHandler {
   }
 }
 
-/** The caller's: an abort of theirs, or an error that is none of a network. */
-function isAbort(error: Error): boolean {
+/** The caller's: an abort of theirs, or what their request's body threw. Answers that are no HTTP have no code either. */
+function isOfCaller(error: Error, controller: Controller | null): boolean {
   const { code } = error as { code?: unknown };
-  return error.name === "AbortError" || code === "UND_ERR_ABORTED" || code === undefined;
+  if (controller?.aborted === true || error.name === "AbortError" || code === "UND_ERR_ABORTED") return true;
+  return code === undefined && error.name !== "HTTPParserError";
 }
 
 class Fields implements ResponseHeaders {
