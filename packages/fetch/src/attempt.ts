@@ -1,189 +1,145 @@
-import { nowNs, toMs } from "./clock.ts";
-import type { Clock } from "./clock.ts";
-import { DeadlineExceededError } from "./errors.ts";
+import type { Alarm } from "./alarm-queue.ts";
+import type { AttemptReport, CallHost } from "./call.ts";
+import { nowNs, toMs, toNs } from "./clock.ts";
+import { DeadlineExceededError, withoutStack } from "./errors.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Pass, PeerBook } from "./peer-book.ts";
+import type { Pass } from "./peer-book.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
 /** Work that may end its own attempt later, when the answer's body is still on its way. */
-export type AttemptWork<T> = (signal: AbortSignal, attempt: number, end: (reason: unknown) => void) => T | PromiseLike<T>;
+export type AttemptWork<T> = (signal: AbortSignal, attempt: number, controller: AbortController) => T | PromiseLike<T>;
 
-/** A timer that comes so late, in ms, found our own loop busy: what has arrived meanwhile is heard first. */
-const OWN_LAG_MS = 25;
-const ROUNDING_MS = 0.001;
-
-export interface AttemptTerms {
-  /** When it ends, in ns, and by whose word; Infinity = never. */
-  readonly dueAt: number;
-  readonly deadline: DeadlineExceededError["deadline"];
-  /** Whether the peer is to blame when it ends so. */
-  readonly isFault: boolean;
+/** Whose attempts they are. */
+export interface AttemptOwner<T> {
+  readonly host: CallHost;
+  readonly options: CheckedRunOptions<T>;
+  /** When all of it began and ends, in ns; Infinity = never. */
+  readonly startedAt: number;
+  readonly endsAt: number;
+  /** It is over: with a value, or with an error. Its `outcome` is undefined if the user's judge threw that. */
+  ended(attempt: Attempt<T>, isValue: boolean, what: unknown, now: number): void;
 }
 
 /**
- * Attempt is one try: work that races its deadline and the caller's signal, whichever comes first. What comes later is
- * learned from, and changes nothing else. At most one timer, and one listener on the caller's signal; both are gone when
- * it is settled.
+ * Attempt is one try: work that races its deadline, and whatever else makes its owner give it up. What comes later is
+ * learned from, and changes nothing else.
  */
-export class Attempt<T> {
-  readonly #book: PeerBook;
-  readonly #clock: Clock;
-  readonly #pass: Pass;
-  readonly #options: CheckedRunOptions<T>;
-  readonly #terms: AttemptTerms;
-  readonly #controller = new AbortController();
-  #timer: unknown;
-  #isSettled = false;
-  #isExcused = false;
-  #resolve!: (value: T) => void;
-  #reject!: (reason: unknown) => void;
+export class Attempt<T> implements Alarm {
+  readonly pass: Pass;
+  /** Counts from 1. */
+  readonly number: number;
+  /** Does it go out beside another that is slow? */
+  readonly isHedge: boolean;
+  readonly controller = new AbortController();
+  /** The nearest of its deadlines, in ns; Infinity = never. */
+  dueAt: number;
+  place = -1;
   /** How it went; undefined while it is under way. */
   outcome: Outcome | undefined;
+  readonly #owner: AttemptOwner<T>;
+  readonly #deadline: DeadlineExceededError["deadline"];
+  #isOver = false;
 
-  constructor(book: PeerBook, clock: Clock, pass: Pass, options: CheckedRunOptions<T>, terms: AttemptTerms) {
-    this.#book = book;
-    this.#clock = clock;
-    this.#pass = pass;
-    this.#options = options;
-    this.#terms = terms;
+  constructor(owner: AttemptOwner<T>, pass: Pass, number: number, isHedge: boolean) {
+    this.#owner = owner;
+    this.pass = pass;
+    this.number = number;
+    this.isHedge = isHedge;
+    const { host: { book }, options: { deadline, attemptMs }, endsAt } = owner;
+    const { startedAt, site } = pass;
+    const learnedAt = deadline === "none" ? Infinity : startedAt + book.deadlineNs(site, startedAt);
+    const attemptAt = attemptMs === undefined ? Infinity : startedAt + toNs(attemptMs);
+    this.dueAt = Math.min(learnedAt, attemptAt, endsAt);
+    this.#deadline = this.dueAt === learnedAt ? "learned" : this.dueAt === attemptAt ? "attempt" : "total";
   }
 
-  run(work: AttemptWork<T>, attempt: number): Promise<T> {
-    return this.#terms.dueAt === Infinity && this.#options.signal === undefined ? this.#unbounded(work, attempt) : this.#race(work, attempt);
-  }
-
-  /** Nothing can end it but itself: there is no race, and nothing to pay for one. */
-  async #unbounded(work: AttemptWork<T>, attempt: number): Promise<T> {
+  async run(work: AttemptWork<T>): Promise<void> {
+    const { host: { alarms }, options } = this.#owner;
+    if (this.dueAt !== Infinity) alarms.arm(this);
     let value: T;
     try {
-      value = await work(this.#controller.signal, attempt, endOf(this.#controller));
+      value = await work(this.controller.signal, this.number, this.controller);
     } catch (error) {
-      throw this.#judgeError(error);
-    }
-    this.#judgeValue(value);
-    return value;
-  }
-
-  #race(work: AttemptWork<T>, attempt: number): Promise<T> {
-    const settled = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    const { dueAt } = this.#terms;
-    if (dueAt !== Infinity) this.#arm(toMs(dueAt - this.#pass.startedAt));
-    this.#options.signal?.addEventListener("abort", this);
-    try {
-      const answer = work(this.#controller.signal, attempt, endOf(this.#controller));
-      if (isPromiseLike(answer)) answer.then((value) => this.#answered(value), (error: unknown) => this.#failed(error));
-      else this.#answered(answer);
-    } catch (error) {
-      this.#failed(error);
-    }
-    return settled;
-  }
-
-  /** The caller's signal. */
-  handleEvent(): void {
-    if (this.#isSettled) return;
-    const { reason } = this.#options.signal as AbortSignal;
-    const now = nowNs(this.#clock);
-    this.#settle();
-    this.#book.censored(this.#pass, now);
-    this.outcome = { kind: "cancelled" };
-    this.#book.settle(this.#pass, this.outcome, undefined, now);
-    this.#reject(reason);
-    this.#controller.abort(reason);
-  }
-
-  #answered(value: T): void {
-    if (this.#isSettled) {
-      if (this.outcome?.kind === "timed-out") this.#book.answeredLate(this.#pass, nowNs(this.#clock));
-      this.#options.discard?.(value);
+      if (!this.#isOver) this.#judge(false, error);
       return;
     }
-    this.#settle();
+    if (!this.#isOver) return this.#judge(true, value);
+    const { book, clock } = this.#owner.host;
+    if (this.outcome?.kind === "timed-out") book.answeredLate(this.pass, nowNs(clock));
+    options.discard?.(value);
+  }
+
+  /** Its deadline. */
+  ring(now: number): void {
+    const { pass, pass: { record, startedAt } } = this;
+    const { host: { book }, startedAt: beganAt, endsAt } = this.#owner;
+    const deadline = this.#deadline;
+    if (deadline === "learned") book.timedOut(pass, now);
+    else book.censored(pass, now);
+    // What is left of the whole may be too little for anyone.
+    const isFault = deadline !== "total" || endsAt - startedAt >= (endsAt - beganAt) / 2;
+    this.#giveUp({ kind: isFault ? "timed-out" : "cancelled", retry: deadline !== "total" }, now);
+    const error = withoutStack(() => new DeadlineExceededError(record.key, deadline, toMs(now - startedAt)));
+    this.#owner.ended(this, false, error, now);
+    this.controller.abort(error);
+  }
+
+  /** Nobody waits for it any more, and it is nobody's fault. The work is told by its signal; by itself if there is no reason. */
+  abandon(reason: unknown, now: number): void {
+    if (this.#isOver) return;
+    const { alarms, book } = this.#owner.host;
+    alarms.disarm(this);
+    book.censored(this.pass, now);
+    this.#giveUp({ kind: "cancelled" }, now);
+    this.controller.abort(reason);
+  }
+
+  #judge(isValue: boolean, what: unknown): void {
+    const { host, options } = this.#owner;
+    const now = nowNs(host.clock);
+    this.#isOver = true;
+    host.alarms.disarm(this);
     try {
-      this.#judgeValue(value);
+      this.outcome = judge(host, this.pass, options, isValue, what, now);
     } catch (error) {
-      return this.#reject(error);
+      return this.#owner.ended(this, false, error, now);
     }
-    this.#resolve(value);
+    this.#report(now);
+    this.#owner.ended(this, isValue, what, now);
   }
 
-  #failed(error: unknown): void {
-    if (this.#isSettled) return;
-    this.#settle();
-    this.#reject(this.#judgeError(error));
-  }
-
-  /** Throws what the user's judge throws: then nothing is known of the attempt. */
-  #judgeValue(value: T): void {
-    const now = nowNs(this.#clock);
-    let outcome: Outcome;
-    try {
-      outcome = this.#options.judgeValue(value);
-    } catch (error) {
-      this.#book.release(this.#pass);
-      throw error;
-    }
+  #giveUp(outcome: Outcome, now: number): void {
+    this.#isOver = true;
     this.outcome = outcome;
-    this.#book.settle(this.#pass, outcome, now - this.#pass.startedAt, now);
+    this.#owner.host.book.settle(this.pass, outcome, undefined, now);
+    this.#report(now);
   }
 
-  /** Answers what to throw: the error itself, or what the user's judge threw. */
-  #judgeError(error: unknown): unknown {
-    const now = nowNs(this.#clock);
-    let outcome: Outcome;
-    try {
-      outcome = this.#options.judgeError(error);
-    } catch (judgement) {
-      this.#book.release(this.#pass);
-      return judgement;
-    }
-    this.outcome = outcome;
-    // An error that proves that the peer answered is an answer.
-    const isAnswer = outcome.kind === "works" || outcome.kind === "overload";
-    this.#book.settle(this.#pass, outcome, isAnswer ? now - this.#pass.startedAt : undefined, now);
-    return error;
+  #report(now: number): void {
+    this.#owner.host.report?.(reportOf(this.pass, this.number, this.outcome as Outcome, now, this.isHedge));
   }
+}
 
-  #timedOut(): void {
-    if (this.#isSettled) return;
-    const { dueAt, deadline, isFault } = this.#terms;
-    const now = nowNs(this.#clock);
-    const lateMs = toMs(now - dueAt);
-    // Timers of this platform may be early, too; what a fraction of a ms loses in ns is nothing.
-    if (lateMs < -ROUNDING_MS) return this.#arm(-lateMs);
-    if (lateMs > OWN_LAG_MS && !this.#isExcused) {
-      this.#isExcused = true;
-      return this.#arm(1);
-    }
-    this.#settle();
-    if (deadline === "learned") this.#book.timedOut(this.#pass, now);
-    else this.#book.censored(this.#pass, now);
-    this.outcome = { kind: isFault ? "timed-out" : "cancelled", retry: deadline !== "total" };
-    this.#book.settle(this.#pass, this.outcome, undefined, now);
-    const error = new DeadlineExceededError(this.#pass.record.key, deadline, toMs(now - this.#pass.startedAt));
-    this.#reject(error);
-    this.#controller.abort(error);
+/** What an attempt says of the peer that ended by itself; the book learns it. Throws what the user's judge throws: then nothing is known. */
+export function judge<T>({ book }: CallHost, pass: Pass, options: CheckedRunOptions<T>, isValue: boolean, what: unknown, now: number): Outcome {
+  let outcome: Outcome;
+  try {
+    outcome = isValue ? options.judgeValue(what as T) : options.judgeError(what);
+  } catch (error) {
+    book.release(pass);
+    throw error;
   }
+  // An error that proves that the peer answered is an answer.
+  const isAnswer = isValue || outcome.kind === "works" || outcome.kind === "overload";
+  book.settle(pass, outcome, isAnswer ? now - pass.startedAt : undefined, now);
+  return outcome;
+}
 
-  #arm(delayMs: number): void {
-    this.#timer = this.#clock.setTimer(() => this.#timedOut(), delayMs);
-  }
-
-  #settle(): void {
-    this.#isSettled = true;
-    if (this.#timer !== undefined) this.#clock.clearTimer(this.#timer);
-    this.#options.signal?.removeEventListener("abort", this);
-  }
+export function reportOf({ record, site, startedAt }: Pass, attempt: number, outcome: Outcome, now: number, isHedge: boolean): AttemptReport {
+  return { peer: record.key, site: site.name, attempt, outcome, durationMs: toMs(now - startedAt), ...(isHedge ? { hedge: true } : {}) };
 }
 
 /** Holds on to nothing else: who keeps it for long keeps no answer. */
-function endOf(controller: AbortController): (reason: unknown) => void {
+export function endOf(controller: AbortController): (reason: unknown) => void {
   return (reason) => controller.abort(reason);
-}
-
-function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -1,3 +1,4 @@
+import { endOf } from "./attempt.ts";
 import { runCall } from "./call.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toNs } from "./clock.ts";
@@ -101,12 +102,12 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
         return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
     };
-    const response = await runCall(host, key, async (attemptSignal, _attempt, end) => {
+    const response = await runCall(host, key, async (attemptSignal, _attempt, controller) => {
       record = host.book.records.get(key);
       const sender = send ?? globalThis.fetch;
       // A request that was made before may have a dispatcher of its own, which nobody can see.
       const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher((init as TappedInit | undefined)?.dispatcher) : undefined;
-      const sent: Sent = { epoch: record?.epoch ?? 0, end, tap, response: undefined };
+      const sent: Sent = { epoch: record?.epoch ?? 0, end: endOf(controller), tap, response: undefined };
       sents.push(sent);
       const its: TappedInit = { ...init };
       if (tap !== undefined) its.dispatcher = tap;

@@ -217,6 +217,32 @@ test("run: ten thousand aborts at random moments leave no listener, timer or pla
   assert.equal(peers.explain(KEY).failuresInARow, 0);
 });
 
+test("run: whoever is told that a peer is down may abort what still asks it", async () => {
+  const { peers, clock } = open({ failureThreshold: 1 });
+  const control = new AbortController();
+  const reason = new Error("mine");
+  peers.addEventListener("down", () => control.abort(reason));
+  let calls = 0;
+  const limits: RunOptions = { signal: control.signal, attempts: 3, backoffBaseMs: 1 };
+  assert.equal(await errorOf(peers.run(KEY, () => (calls++, refused()), limits)), reason);
+  await clock.advance(10_000);
+  assert.equal(calls, 1);
+  assert.equal(peers.explain(KEY).inFlight, 0);
+  assert.equal(clock.timers, 0);
+});
+
+test("run: a caller may change its options between two calls, not during one", async () => {
+  const { peers, clock } = open();
+  const options: { attemptMs: number; site?: string } = { attemptMs: 50 };
+  const call = errorOf(peers.run(KEY, () => new Promise(() => {}), options));
+  Object.assign(options, { attemptMs: 5000, site: "late" });
+  await clock.advance(50);
+  assert.equal((await call as DeadlineExceededError).deadlineMs, 50);
+  await peers.run(KEY, () => 1, options);
+  assert.deepEqual(peers.explain(KEY).sites.map(({ site }) => site), ["", "late"]);
+  await assert.rejects(peers.run(KEY, () => 1, Object.assign(options, { attemptMs: 0 })), { code: "OPTION_INVALID" });
+});
+
 test("run: retries within one budget, with full jitter", async () => {
   const { peers, clock } = open({ retryReserve: 3, failureThreshold: 1000 });
   let calls = 0;
@@ -289,9 +315,10 @@ test("run: a lag of our own is no fault of the peer", async () => {
   const lagging = openPeers({ clock: { nowMs: () => clock.nowMs() + lagMs, wallMs: () => clock.wallMs(), setTimer: (wake, ms) => clock.setTimer(wake, ms), clearTimer: (timer) => clock.clearTimer(timer), random: () => clock.random() } });
   let lagMs = 0;
   const call = lagging.run(KEY, () => clock.sleep(101), { attemptMs: 100 });
+  await clock.advance(1);
   // The loop stands still: when the timer runs at last, the answer is already waiting behind it.
   lagMs = 400;
-  await clock.advance(101);
+  await clock.advance(100);
   assert.equal(await call, undefined);
   assert.equal(peers.explain(KEY).failuresInARow, 0);
 });

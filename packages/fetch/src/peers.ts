@@ -1,4 +1,5 @@
 import { RuntimeError } from "@holdfast/core/peer";
+import { AlarmQueue } from "./alarm-queue.ts";
 import { runCall } from "./call.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
@@ -53,14 +54,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
     const options = peersOptions(given);
     this.#clock = options.clock;
     this.#book = new PeerBook(options);
-    const channel = openChannel();
-    const report = (message: AttemptReport): void => channel?.publish(message);
-    this.#host = {
-      book: this.#book, clock: this.#clock,
-      get report() {
-        return channel?.hasSubscribers === true ? report : undefined;
-      },
-    };
+    this.#host = new Host(this.#book, this.#clock);
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
@@ -152,6 +146,25 @@ export class Peers extends EventTarget implements AsyncDisposable {
     if (typeof key !== "string" || key === "") throw new RuntimeError("OPTION_INVALID", { option: "peer", value: key, reason: "must be a text" });
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
     this.#state?.refresh();
+  }
+}
+
+/** A class: an object with a getter of its own is slow in all that is read of it. */
+class Host implements CallHost {
+  readonly book: PeerBook;
+  readonly clock: Clock;
+  readonly alarms: AlarmQueue;
+  readonly #channel = openChannel();
+  readonly #publish = (report: AttemptReport): void => this.#channel?.publish(report);
+
+  constructor(book: PeerBook, clock: Clock) {
+    this.book = book;
+    this.clock = clock;
+    this.alarms = new AlarmQueue(clock);
+  }
+
+  get report(): CallHost["report"] {
+    return this.#channel?.hasSubscribers === true ? this.#publish : undefined;
   }
 }
 

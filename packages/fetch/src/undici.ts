@@ -1,3 +1,4 @@
+import type { Alarm } from "./alarm-queue.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
@@ -107,14 +108,15 @@ const usualOrigin = remembering(ORIGINS_MAX, (origin) => new URL(origin).origin)
 /** What failed, by whose request it was: who asks again for the same handler makes a further attempt. */
 type Tries = WeakMap<UndiciHandler, { readonly attempts: number; readonly error: unknown }>;
 
-/** One request and its answer. At most one timer, until the headers are there. */
-class Exchange implements UndiciHandler {
+/** One request and its answer. Its alarm is armed until the headers are there. */
+class Exchange implements UndiciHandler, Alarm {
   readonly #host: CallHost;
   readonly #pass: Pass;
   readonly #method: string;
   readonly #handler: UndiciHandler;
   readonly #tries: Tries;
-  #timer: unknown;
+  dueAt = Infinity;
+  place = -1;
   #deadline: "learned" | "attempt" = "learned";
   #controller: Controller | undefined;
   #state: "waiting" | "answering" | "over" = "waiting";
@@ -132,8 +134,8 @@ class Exchange implements UndiciHandler {
     const learnedNs = deadline === "none" ? Infinity : host.book.deadlineNs(pass.site, pass.startedAt);
     const givenNs = attemptMs === undefined ? Infinity : toNs(attemptMs);
     if (givenNs < learnedNs) this.#deadline = "attempt";
-    const waitNs = Math.min(learnedNs, givenNs);
-    if (waitNs !== Infinity) this.#timer = host.clock.setTimer(() => this.#timedOut(), toMs(waitNs));
+    this.dueAt = pass.startedAt + Math.min(learnedNs, givenNs);
+    if (this.dueAt !== Infinity) host.alarms.arm(this);
   }
 
   /** It was never sent. */
@@ -209,10 +211,9 @@ class Exchange implements UndiciHandler {
     this.#handler.onResponseError?.(controller, error);
   }
 
-  #timedOut(): void {
-    if (this.#state !== "waiting") return;
+  /** Its deadline. */
+  ring(now: number): void {
     this.#state = "over";
-    const now = nowNs(this.#host.clock);
     if (this.#deadline === "learned") this.#host.book.timedOut(this.#pass, now);
     else this.#host.book.censored(this.#pass, now);
     this.#given = new DeadlineExceededError(this.#pass.record.key, this.#deadline, toMs(now - this.#pass.startedAt));
@@ -223,7 +224,7 @@ class Exchange implements UndiciHandler {
 
   #end(): void {
     this.#state = "over";
-    if (this.#timer !== undefined) this.#host.clock.clearTimer(this.#timer);
+    this.#host.alarms.disarm(this);
   }
 
   #settle(outcome: Outcome, roundTripNs: number | undefined, now: number, error: unknown): void {
