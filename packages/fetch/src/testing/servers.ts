@@ -6,8 +6,12 @@ import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { createServer as createTlsServer } from "node:https";
 import { createServer as createNetServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import type { TestContext } from "node:test";
 import { temporaryIdentity } from "@holdfast/host";
+
+/** Whoever ends what was begun for it. */
+export interface Test {
+  after(end: () => Promise<void>): void;
+}
 
 /** A server that a test may look at, and that ends with the test. */
 export interface TestServer {
@@ -24,21 +28,21 @@ export function untrusted(): { readonly key: string; readonly cert: string } {
   return { key: keyPem, cert: certificatePem };
 }
 
-export function serveHttp(t: TestContext, handler: RequestListener): Promise<TestServer> {
+export function serveHttp(t: Test, handler: RequestListener): Promise<TestServer> {
   return listening(t, "http", createServer(handler));
 }
 
-export function serveTls(t: TestContext, identity: ReturnType<typeof untrusted>, handler: RequestListener): Promise<TestServer> {
+export function serveTls(t: Test, identity: ReturnType<typeof untrusted>, handler: RequestListener): Promise<TestServer> {
   return listening(t, "https", createTlsServer(identity, handler));
 }
 
 /** HTTP/2 alone. */
-export function serveHttp2(t: TestContext, identity: ReturnType<typeof untrusted>, handler: (request: Http2ServerRequest, response: Http2ServerResponse) => void): Promise<TestServer> {
+export function serveHttp2(t: Test, identity: ReturnType<typeof untrusted>, handler: (request: Http2ServerRequest, response: Http2ServerResponse) => void): Promise<TestServer> {
   return listening(t, "https", createSecureServer(identity, handler));
 }
 
 /** Bytes as they are: answers each head of a request, its connection's count from 1. Bodies of requests are not told apart. */
-export function serveBytes(t: TestContext, answer: (socket: Socket, request: number, head: string) => void): Promise<TestServer> {
+export function serveBytes(t: Test, answer: (socket: Socket, request: number, head: string) => void): Promise<TestServer> {
   const server = createNetServer((socket) => {
     let unread = "";
     let requests = 0;
@@ -54,7 +58,7 @@ export function serveBytes(t: TestContext, answer: (socket: Socket, request: num
   return listening(t, "http", server);
 }
 
-async function listening(t: TestContext, scheme: string, server: Server): Promise<TestServer> {
+async function listening(t: Test, scheme: string, server: Server): Promise<TestServer> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket) => {
     sockets.add(socket);
