@@ -9,6 +9,14 @@ import type { CheckedRunOptions } from "./run-options.ts";
 /** Work that may end its own attempt later, when the answer's body is still on its way. */
 export type AttemptWork<T> = (signal: AbortSignal, attempt: number, controller: AbortController) => T | PromiseLike<T>;
 
+/** What is known of an answer: the pass under which it was asked for, and what ends the rest of it. */
+export interface Sent {
+  /** Of the attempt; counts from 1. */
+  readonly number: number;
+  readonly pass: Pass;
+  readonly controller: AbortController;
+}
+
 /** Whose attempts they are. */
 export interface AttemptOwner<T> {
   readonly host: CallHost;
@@ -24,7 +32,7 @@ export interface AttemptOwner<T> {
  * Attempt is one try: work that races its deadline, and whatever else makes its owner give it up. What comes later is
  * learned from, and changes nothing else.
  */
-export class Attempt<T> implements Alarm {
+export class Attempt<T> implements Alarm, Sent {
   readonly pass: Pass;
   /** Counts from 1. */
   readonly number: number;
@@ -129,10 +137,13 @@ export function judge<T>({ book }: CallHost, pass: Pass, options: CheckedRunOpti
     book.release(pass);
     throw error;
   }
-  // An error that proves that the peer answered is an answer.
-  const isAnswer = isValue || outcome.kind === "works" || outcome.kind === "overload";
-  book.settle(pass, outcome, isAnswer ? now - pass.startedAt : undefined, now);
+  book.settle(pass, outcome, isAnswer(isValue, outcome) ? now - pass.startedAt : undefined, now);
   return outcome;
+}
+
+/** An error that proves that the peer answered is an answer. */
+export function isAnswer(isValue: boolean, outcome: Outcome | undefined): boolean {
+  return isValue || outcome?.kind === "works" || outcome?.kind === "overload";
 }
 
 export function reportOf({ record, site, startedAt }: Pass, attempt: number, outcome: Outcome, now: number, isHedge: boolean): AttemptReport {

@@ -105,6 +105,62 @@ test("fetch: safe methods are repeated, others only with an idempotency key", as
   assert.equal((await fetch(origin)).status, 500, "the last answer, when all attempts are used up");
 });
 
+test("fetch: a slow first answer is beaten by a second request, of which the caller gets the whole body", async (t) => {
+  const cut: string[] = [];
+  let slow: ServerResponse | undefined;
+  const { origin, state } = await serve(t, (request, response) => {
+    if (state.requests.length > 1) return response.end("second");
+    slow = response;
+    request.socket.on("close", () => cut.push("first"));
+  });
+  using world = open();
+  const { peers } = world;
+  const answer = await peers.fetch({ hedgeAfterMs: 10, attempts: 2 })(`${origin}/items`);
+  assert.equal(await answer.text(), "second");
+  while (cut.length === 0) await new Promise(setImmediate);
+  assert.deepEqual(world.kinds, ["works", "cancelled"]);
+  assert.equal(slow?.destroyed, true);
+  const { failuresInARow, inFlight } = peers.explain(origin);
+  assert.deepEqual({ failuresInARow, inFlight }, { failuresInARow: 0, inFlight: 0 });
+});
+
+test("fetch: of two answers at once one is the caller's, and the body of the other is cancelled", async () => {
+  const { peers } = open();
+  const cancelled: number[] = [];
+  let sent = 0;
+  const release: (() => void)[] = [];
+  const send = async (): Promise<Response> => {
+    const number = ++sent;
+    await new Promise<void>((resolve) => {
+      release.push(resolve);
+      if (number === 2) for (const answer of release) answer();
+    });
+    return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1)), cancel: () => void cancelled.push(number) }));
+  };
+  const answer = await peers.fetch({ fetch: send as typeof fetch, hedgeAfterMs: 1, attempts: 2 })("http://a.example");
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+  assert.deepEqual(cancelled, [2]);
+  await answer.body?.cancel();
+  assert.deepEqual(cancelled, [2, 1]);
+});
+
+test("fetch: no second request of what may not be sent twice, or flows", async (t) => {
+  const held: ServerResponse[] = [];
+  // All of them are held until the one that may be repeated is: it was sent last.
+  const { origin, state } = await serve(t, (request, response) => {
+    held.push(response);
+    if (state.requests.filter(({ headers }) => headers["idempotency-key"] === "2").length === 2) for (const one of held) one.end("x");
+  });
+  const { peers } = open();
+  const fetch = peers.fetch({ hedgeAfterMs: 1, attempts: 2 });
+  const post = (headers: Record<string, string> = {}): RequestInit => ({ method: "POST", body: "b", headers });
+  const flowing = { method: "PUT", body: new Blob(["flows"]).stream(), duplex: "half", headers: { "idempotency-key": "1" } } as RequestInit;
+  const never = peers.fetch({ hedgeAfterMs: 1, attempts: 2, retry: "never" })(origin);
+  const calls = [never, fetch(origin, post()), fetch(origin, flowing), fetch(origin, post({ "idempotency-key": "2" }))];
+  await Promise.all(calls.map(async (call) => (await call).text()));
+  assert.deepEqual(state.requests.map(({ method }) => method).sort(), ["GET", "POST", "POST", "POST", "PUT"]);
+});
+
 test("fetch: a body that flows is sent once", async (t) => {
   const { origin, state } = await serve(t, (_request, response) => response.writeHead(500).end());
   const { peers } = open();

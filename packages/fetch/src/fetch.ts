@@ -7,10 +7,9 @@ import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults }
 import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
-import type { PeerRecord } from "./peer-record.ts";
 import { judgeResponse } from "./response-advice.ts";
 import { parseRoute, siteOf } from "./route.ts";
-import { LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
+import { checkHedge, LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
 import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
 import { parsed, targetOf } from "./target.ts";
@@ -54,18 +53,11 @@ const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
 const IDEMPOTENCY_KEY = "idempotency-key";
 
-/** One attempt that was sent: how to end it, and how to hear of its body. */
-interface Sent {
-  readonly epoch: number;
-  readonly end: (reason: unknown) => void;
-  readonly tap: TapDispatcher | undefined;
-  response: Response | undefined;
-}
-
 /** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
 export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
   checkOptions("fetch", given as Required<FetchOptions>, RULES);
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
+  checkHedge("fetch", options);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
   const { totalMs } = limits;
   const templates = routes.map(parseRoute);
@@ -89,8 +81,8 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
     const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
-    const sents: Sent[] = [];
-    let record: PeerRecord | undefined;
+    /** By the number of the attempt. */
+    const taps: (TapDispatcher | undefined)[] = [];
     const call: CheckedRunOptions<Response> = {
       ...shared,
       site: siteOf(method, target.path, templates),
@@ -99,33 +91,32 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       judgeError: (error) => judgeFetchError(error, request, text, init),
       judgeValue(answer) {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
-        return record?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
+        return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
+      },
+      deliver(response, { number, pass: { record, epoch }, controller }) {
+        const tap = taps[number];
+        const isHeard = tap?.isUsed === true;
+        isTapped ||= isHeard;
+        if (response.body === null) return;
+        const followed = new FollowedBody(host, record, response, { epoch, abort: endOf(controller), signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        // Who sends sees neither silences nor what cannot be decoded.
+        if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
+        else watchBody(response, followed);
       },
     };
-    const response = await runCall(host, key, async (attemptSignal, _attempt, controller) => {
-      record = host.book.records.get(key);
+    return runCall(host, key, (attemptSignal, number) => {
       const sender = send ?? globalThis.fetch;
-      // A request that was made before may have a dispatcher of its own, which nobody can see.
-      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher((init as TappedInit | undefined)?.dispatcher) : undefined;
-      const sent: Sent = { epoch: record?.epoch ?? 0, end: endOf(controller), tap, response: undefined };
-      sents.push(sent);
       const its: TappedInit = { ...init };
+      // A request that was made before may have a dispatcher of its own, which nobody can see.
+      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher(its.dispatcher) : undefined;
+      taps[number] = tap;
       if (tap !== undefined) its.dispatcher = tap;
       // The caller's reason, and the end of the whole, are what its body ends with.
       if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
       else attemptSignal.addEventListener("abort", tap);
       if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
-      sent.response = await sender(input, its as Init);
-      isTapped ||= tap?.isUsed === true;
-      return sent.response;
+      return sender(input, its as Init);
     }, call);
-    const sent = sents.find((one) => one.response === response);
-    if (record === undefined || sent === undefined || response.body === null) return response;
-    const followed = new FollowedBody(host, record, response, { epoch: sent.epoch, abort: sent.end, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
-    // Who sends sees neither silences nor what cannot be decoded.
-    if (sent.tap?.isUsed === true && bodyIdleMs === undefined && !response.headers.has("content-encoding")) sent.tap.follow(followed);
-    else watchBody(response, followed);
-    return response;
   };
 }
 

@@ -1,4 +1,6 @@
-import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, oneOf } from "./option-check.ts";
+import { RuntimeError } from "@holdfast/core/peer";
+import type { Sent } from "./attempt.ts";
+import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, either, oneOf } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
@@ -19,6 +21,13 @@ export interface CallLimits {
   readonly backoffBaseMs?: number;
   /** The longest wait before another attempt, in ms, advice included. What would be longer ends the call. Default 10 s. */
   readonly backoffMaxMs?: number;
+  /**
+   * After how long without an answer a second attempt goes out beside the first, in ms; of both the first good answer counts, and the
+   * other attempt is aborted. `learned`: as long as one in twenty first attempts at the site takes; none goes out before ten have been
+   * answered. It is one of the `attempts`, so these must be 2 at least; the peer's budget pays for it; none goes to a peer that has not
+   * worked since it failed. Ask for it only where the work may be done twice at a time. Default: none goes out.
+   */
+  readonly hedgeAfterMs?: number | "learned";
   /** What a call does that meets a cooldown or advice: it is refused, or waits for up to `backoffMaxMs`. Default `refuse`. */
   readonly whenHeld?: "refuse" | "wait";
 }
@@ -35,16 +44,18 @@ export interface RunOptions<T = unknown> extends CallLimits {
 }
 
 type Checked<T, Optional extends keyof T> = Required<Omit<T, Optional>> & { readonly [Option in Optional]?: T[Option] | undefined };
-export type CheckedRunOptions<T> = Checked<RunOptions<T>, "attemptMs" | "totalMs" | "signal"> & {
+export type CheckedRunOptions<T> = Checked<RunOptions<T>, "attemptMs" | "totalMs" | "hedgeAfterMs" | "signal"> & {
   /** Frees what an answer holds that another attempt replaces. */
   readonly discard?: ((value: T) => void) | undefined;
+  /** Hears which attempt the value is of that the caller gets, before the caller does. */
+  readonly deliver?: ((value: T, from: Sent) => void) | undefined;
 };
 
 const WORKS: Outcome = Object.freeze({ kind: "works" });
 
 export const LIMIT_RULES: Rules<Required<CallLimits>> = {
   attempts: aCount(1, 1000), attemptMs: aDuration, totalMs: aDuration, deadline: oneOf("learned", "none"),
-  backoffBaseMs: aDuration, backoffMaxMs: aDuration, whenHeld: oneOf("refuse", "wait"),
+  backoffBaseMs: aDuration, backoffMaxMs: aDuration, hedgeAfterMs: either(aDuration, oneOf("learned")), whenHeld: oneOf("refuse", "wait"),
 };
 
 const RULES: Rules<Required<RunOptions<never>>> = { ...LIMIT_RULES, signal: aSignal, site: aText, judgeValue: aFunction, judgeError: aFunction };
@@ -57,40 +68,24 @@ export const RUN_DEFAULTS: CheckedRunOptions<unknown> = Object.freeze({
 });
 
 /**
- * Checked at each call and copied, so that a caller may change its own object between two calls and nobody is surprised.
- * A class, and one that names each option: half the cost of two loops.
+ * Checked at each call, and copied: a caller may change its own object between two calls. Each option by its name, which costs
+ * half of a loop. Throws OPTION_INVALID.
  */
-class Completed<T> implements CheckedRunOptions<T> {
-  readonly attempts;
-  readonly attemptMs;
-  readonly totalMs;
-  readonly deadline;
-  readonly backoffBaseMs;
-  readonly backoffMaxMs;
-  readonly whenHeld;
-  readonly signal;
-  readonly site;
-  readonly judgeValue;
-  readonly judgeError;
-
-  constructor(given: RunOptions<T>, defaults: CheckedRunOptions<T>) {
-    this.attempts = given.attempts ?? defaults.attempts;
-    this.attemptMs = given.attemptMs;
-    this.totalMs = given.totalMs;
-    this.deadline = given.deadline ?? defaults.deadline;
-    this.backoffBaseMs = given.backoffBaseMs ?? defaults.backoffBaseMs;
-    this.backoffMaxMs = given.backoffMaxMs ?? defaults.backoffMaxMs;
-    this.whenHeld = given.whenHeld ?? defaults.whenHeld;
-    this.signal = given.signal;
-    this.site = given.site ?? defaults.site;
-    this.judgeValue = given.judgeValue ?? defaults.judgeValue;
-    this.judgeError = given.judgeError ?? defaults.judgeError;
-  }
+export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptions<T> {
+  const defaults = RUN_DEFAULTS as CheckedRunOptions<T>;
+  if (given === undefined) return defaults;
+  checkOptions("run", given as Required<RunOptions<never>>, RULES);
+  const {
+    attempts = defaults.attempts, attemptMs, totalMs, deadline = defaults.deadline, backoffBaseMs = defaults.backoffBaseMs, backoffMaxMs = defaults.backoffMaxMs,
+    hedgeAfterMs, whenHeld = defaults.whenHeld, signal, site = defaults.site, judgeValue = defaults.judgeValue, judgeError = defaults.judgeError,
+  } = given;
+  const options = { attempts, attemptMs, totalMs, deadline, backoffBaseMs, backoffMaxMs, hedgeAfterMs, whenHeld, signal, site, judgeValue, judgeError };
+  checkHedge("run", options);
+  return options;
 }
 
-/** Throws OPTION_INVALID. */
-export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptions<T> {
-  if (given === undefined) return RUN_DEFAULTS as CheckedRunOptions<T>;
-  checkOptions("run", given as Required<RunOptions<never>>, RULES);
-  return new Completed(given, RUN_DEFAULTS as CheckedRunOptions<T>);
+/** A hedge is an attempt. Throws OPTION_INVALID. */
+export function checkHedge(of: string, { hedgeAfterMs, attempts }: Pick<CheckedRunOptions<unknown>, "hedgeAfterMs" | "attempts">): void {
+  if (hedgeAfterMs === undefined || attempts !== 1) return;
+  throw new RuntimeError("OPTION_INVALID", { option: `${of}.hedgeAfterMs`, value: hedgeAfterMs, reason: "needs 2 attempts at least" });
 }
