@@ -11,6 +11,8 @@ export type AttemptWork<T> = (signal: AbortSignal, attempt: number, controller: 
 
 /** What is known of an answer: the pass under which it was asked for, and what ends the rest of it. */
 export interface Sent {
+  /** Of the attempt; counts from 1. */
+  readonly number: number;
   readonly pass: Pass;
   readonly controller: AbortController;
 }

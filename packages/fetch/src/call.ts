@@ -62,11 +62,11 @@ async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, op
   const outcome = judge(host, pass, options, isValue, what, now);
   host.report?.(reportOf(pass, 1, outcome, now, false));
   if (options.attempts > 1 && isWorthAnother(outcome)) {
-    const ended = { isValue, what, from: { pass, controller } } as Ended<T>;
+    const ended = { isValue, what, from: { number: 1, pass, controller } } as Ended<T>;
     return new Promise((resolve, reject) => new Call(host, key, work, options, pass.startedAt, resolve, reject).goOn(ended, pass.record, now));
   }
   if (!isValue) throw what;
-  options.deliver?.(what as T, { pass, controller });
+  options.deliver?.(what as T, { number: 1, pass, controller });
   return what as T;
 }
 

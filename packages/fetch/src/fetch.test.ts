@@ -281,10 +281,12 @@ test("fetch: a quota that is used up is advice", async (t) => {
 
 test("fetch: a body that breaks off is the peer's fault, and a peer whose bodies break goes down", async (t) => {
   let isBroken = true;
+  let finish = (): void => {};
   const { origin } = await serve(t, (request, response) => {
     response.writeHead(200, { "content-length": "1000" });
     if (isBroken) response.write("begin", () => request.socket.destroy());
-    else response.end("x".repeat(1000));
+    else response.write("x".repeat(500));
+    finish = () => void response.end("x".repeat(500));
   });
   const { peers } = open();
   const fetch = peers.fetch({ ...QUICK, attempts: 1 });
@@ -300,6 +302,7 @@ test("fetch: a body that breaks off is the peer's fault, and a peer whose bodies
   isBroken = false;
   const again = await peers.fetch({ whenHeld: "wait" })(origin);
   assert.equal(peers.explain(origin).isDown, true, "headers prove nothing now");
+  finish();
   assert.equal((await again.text()).length, 1000);
   assert.equal(peers.explain(origin).isDown, false);
 });
@@ -429,4 +432,26 @@ test("fetch: where errors have no cause, as in browsers, a request that can be m
 
   for (const init of [{ headers: { "a b": "c" } }, { method: "A B" }, { body: "a GET has none" }, { redirect: "sideways" as "error" }]) await assert.rejects(fetchOnce("http://b.example/", init));
   assert.deepEqual(world.kinds, ["local", "local", "local", "local"]);
+});
+
+test("fetch: where a network's failure is a bare TypeError, it is told from a request that cannot be made", async () => {
+  using world = open();
+  const send = async (input: string, init: RequestInit): Promise<Response> => {
+    void new Request(input, init);
+    throw new TypeError("Failed to fetch");
+  };
+  const fetch = world.peers.fetch({ fetch: send as typeof globalThis.fetch, attempts: 1 });
+  await assert.rejects(fetch("http://a.example/"), TypeError);
+  await assert.rejects(fetch("http://a.example/", { method: "POST", body: "b" }), TypeError);
+  await assert.rejects(fetch("http://a.example/", { method: "HEAD", ...{ body: "b" } }), TypeError);
+  await assert.rejects(fetch("http://a.example/", { headers: { "a b": "c" } }), TypeError);
+  assert.deepEqual(world.kinds, ["failed", "failed", "local", "local"]);
+});
+
+test("fetch: a request's body that throws is no fault of the peer", async (t) => {
+  const { origin } = await serve(t, (_request, response) => response.end());
+  using world = open();
+  const body = new ReadableStream({ pull: (controller) => controller.error(new Error("mine")) });
+  await assert.rejects(world.peers.fetch()(origin, { method: "POST", body, duplex: "half" } as RequestInit), TypeError);
+  assert.deepEqual(world.kinds, ["local"]);
 });

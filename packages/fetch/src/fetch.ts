@@ -8,14 +8,18 @@ import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import { judgeResponse } from "./response-advice.ts";
-import { parseRoute, routeOf } from "./route.ts";
+import { parseRoute, siteOf } from "./route.ts";
 import { checkHedge, LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
+import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
+import { parsed, targetOf } from "./target.ts";
 import { watchBody } from "./tracked-response.ts";
 
 export type Fetch = typeof globalThis.fetch;
 type Input = Parameters<Fetch>[0];
 type Init = NonNullable<Parameters<Fetch>[1]>;
+/** As Node.js has it. */
+type TappedInit = Omit<Init, "dispatcher"> & { dispatcher?: unknown };
 
 export interface FetchOptions extends CallLimits {
   /**
@@ -55,58 +59,80 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
   checkHedge("fetch", options);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
+  const { totalMs } = limits;
   const templates = routes.map(parseRoute);
   const { clock } = host;
   const shared: CheckedRunOptions<Response> = {
     ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
     discard: (response) => void response.body?.cancel().catch(() => {}),
   };
+  /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
+  let isTapped = false;
 
   return async function fetch(input: Input, init?: Init): Promise<Response> {
     const request = typeof input === "object" && "url" in input ? input : undefined;
-    const url = new URL(request === undefined ? String(input) : request.url, (globalThis as { location?: { href?: string } }).location?.href);
+    const text = request === undefined ? String(input) : request.url;
+    const target = targetOf(text);
     // What is no call to anybody (data:, blob:) has no peer.
-    if (url.protocol !== "http:" && url.protocol !== "https:") return (send ?? globalThis.fetch)(input, init);
+    if (target === undefined) return (send ?? globalThis.fetch)(input, init);
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
-    const key = peer === undefined ? url.origin : peer(url);
+    const key = peer === undefined ? target.origin : peer(parsed(text));
     enter(key);
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
     const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
-    const { totalMs } = shared;
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
+    /** By the number of the attempt. */
+    const taps: (TapDispatcher | undefined)[] = [];
     const call: CheckedRunOptions<Response> = {
       ...shared,
-      site: `${method} ${routeOf(url.pathname, templates)}`,
+      site: siteOf(method, target.path, templates),
       attempts: isRepeatable ? shared.attempts : 1,
+      signal: signal ?? undefined,
+      judgeError: (error) => judgeFetchError(error, request, text, method, init),
       judgeValue(answer) {
-        const outcome = judgeResponse(answer, clock.wallMs());
+        const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      deliver(response, { pass: { record, epoch }, controller }) {
+      deliver(response, { number, pass: { record, epoch }, controller }) {
+        const tap = taps[number];
+        const isHeard = tap?.isUsed === true;
+        isTapped ||= isHeard;
         if (response.body === null) return;
-        const abort = endOf(controller);
-        watchBody(response, new FollowedBody(host, record, response, { epoch, abort, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs }));
+        const followed = new FollowedBody(host, record, response, { epoch, abort: endOf(controller), signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        // Who sends sees neither silences nor what cannot be decoded.
+        if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
+        else watchBody(response, followed);
       },
-      judgeError: (error) => judgeFetchError(error, () => canBeMade(url, method, init)),
-      ...(signal ? { signal } : {}),
     };
-    return runCall(host, key, (attemptSignal) => {
-      const sent: Init = { ...init, signal: attemptSignal };
-      if (deadlineHeader !== undefined) sent.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
-      return (send ?? globalThis.fetch)(input, sent);
+    return runCall(host, key, (attemptSignal, number) => {
+      const sender = send ?? globalThis.fetch;
+      const its: TappedInit = { ...init };
+      // A request that was made before may have a dispatcher of its own, which nobody can see.
+      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher(its.dispatcher) : undefined;
+      taps[number] = tap;
+      if (tap !== undefined) its.dispatcher = tap;
+      // The caller's reason, and the end of the whole, are what its body ends with.
+      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
+      else attemptSignal.addEventListener("abort", tap);
+      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
+      return sender(input, its as Init);
     }, call);
   };
 }
 
-function judgeFetchError(error: unknown, wasMade: () => boolean): Outcome {
+/** A request that cannot be made (a bad header, say), or whose own body throws, is no fault of the peer, and no use to repeat. */
+function judgeFetchError(error: unknown, request: Request | undefined, url: string, method: string, init: Init | undefined): Outcome {
   const kind = kindOfError(error);
-  // A request that cannot be made (a bad header, say) is no fault of the peer, and no use to repeat. Where the error has a cause, it was made.
-  const isOurs = kind === "failed" && (error as { cause?: unknown } | undefined)?.cause === undefined && !(error instanceof TypeError && wasMade());
+  if (kind !== "failed") return { kind };
+  const cause = (error as { cause?: { code?: unknown; name?: unknown } } | undefined)?.cause;
+  const isOurs = cause === undefined
+    ? !(error instanceof TypeError && canBeMade(url, method, init))
+    : cause.code === undefined && cause.name !== "HTTPParserError" && !canBeSentAgain(request, init);
   return isOurs ? { kind: "local", retry: false } : { kind };
 }
 
 /** Browsers reject alike, with a bare TypeError, what they refuse to send and what the network did; so it is made again, and not sent. */
-function canBeMade(url: URL, method: string, init: Init | undefined): boolean {
+function canBeMade(url: string, method: string, init: Init | undefined): boolean {
   try {
     // A body that flows is gone by now.
     void new Request(url, { ...init, method, signal: null, body: canBeSentAgain(undefined, init) ? (init?.body ?? null) : null });

@@ -71,6 +71,11 @@ const KINDS: Readonly<Record<string, OutcomeKind>> = {
   ENOTFOUND: "dns", EAI_NODATA: "dns", EAI_NONAME: "dns",
   ETIMEDOUT: "timed-out", ESOCKETTIMEDOUT: "timed-out", UND_ERR_CONNECT_TIMEOUT: "timed-out", UND_ERR_HEADERS_TIMEOUT: "timed-out", UND_ERR_BODY_TIMEOUT: "timed-out",
   EMFILE: "local", ENFILE: "local", ENOBUFS: "local", ENOMEM: "local", EADDRNOTAVAIL: "local", ENETUNREACH: "local", ENETDOWN: "local",
+  // A client that was closed, and requests that cannot be made.
+  UND_ERR_DESTROYED: "local", UND_ERR_CLOSED: "local", UND_ERR_INVALID_ARG: "local", UND_ERR_NOT_SUPPORTED: "local",
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "local", UND_ERR_INVALID_RETURN_VALUE: "local",
+  // Bun's.
+  ConnectionRefused: "refused", ConnectionClosed: "reset",
   EAI_AGAIN: "local", EAI_MEMORY: "local", EAI_SYSTEM: "local", EACCES: "local", EPERM: "local",
 };
 
