@@ -1,4 +1,3 @@
-import { endOf } from "./attempt.ts";
 import { runCall } from "./call.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toNs } from "./clock.ts";
@@ -93,18 +92,18 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      deliver(response, { number, pass: { record, epoch }, controller }) {
+      deliver(response, { number, pass: { record, epoch }, ender }) {
         const tap = taps[number];
         const isHeard = tap?.isUsed === true;
         isTapped ||= isHeard;
         if (response.body === null) return;
-        const followed = new FollowedBody(host, record, response, { epoch, abort: endOf(controller), signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        const followed = new FollowedBody(host, record, response, { epoch, ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
         // Who sends sees neither silences nor what cannot be decoded.
         if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
         else watchBody(response, followed);
       },
     };
-    return runCall(host, key, (attemptSignal, number) => {
+    return runCall(host, key, (ender, number) => {
       const sender = send ?? globalThis.fetch;
       const its: TappedInit = { ...init };
       // A request that was made before may have a dispatcher of its own, which nobody can see.
@@ -112,8 +111,8 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       taps[number] = tap;
       if (tap !== undefined) its.dispatcher = tap;
       // The caller's reason, and the end of the whole, are what its body ends with.
-      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
-      else attemptSignal.addEventListener("abort", tap);
+      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = ender.signal;
+      else ender.tell(tap);
       if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
       return sender(input, its as Init);
     }, call);

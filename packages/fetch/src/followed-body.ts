@@ -1,5 +1,6 @@
 import type { CallHost } from "./call.ts";
 import { nowNs, toMs } from "./clock.ts";
+import type { Ender } from "./ender.ts";
 import { DeadlineExceededError } from "./errors.ts";
 import type { PeerRecord } from "./peer-record.ts";
 import type { BodyWatch } from "./tracked-response.ts";
@@ -7,8 +8,8 @@ import type { BodyWatch } from "./tracked-response.ts";
 export interface FollowedTerms {
   /** When the peer was asked: what had been asked before it was given up says nothing new. */
   readonly epoch: number;
-  /** Ends the request. Holds on to nothing else. */
-  readonly abort: (reason: unknown) => void;
+  /** Ends the request. */
+  readonly ender: Ender;
   readonly signal: AbortSignal | null | undefined;
   /** When all of it ends, in ns, and how long that was, in ms; Infinity = never. */
   readonly endsAt: number;
@@ -19,16 +20,16 @@ export interface FollowedTerms {
 /** Hands the caller's abort on. Apart from the answer, which nothing that the signal holds may hold. */
 class AbortRelay {
   readonly #signal: AbortSignal;
-  readonly #abort: (reason: unknown) => void;
+  readonly #ender: Ender;
 
-  constructor(signal: AbortSignal, abort: (reason: unknown) => void) {
+  constructor(signal: AbortSignal, ender: Ender) {
     this.#signal = signal;
-    this.#abort = abort;
+    this.#ender = ender;
     signal.addEventListener("abort", this, { once: true });
   }
 
   handleEvent(): void {
-    this.#abort(this.#signal.reason);
+    this.#ender.abort(this.#signal.reason);
   }
 
   end(): void {
@@ -47,23 +48,23 @@ export class FollowedBody implements BodyWatch {
   readonly #signal: AbortSignal | null | undefined;
   readonly #relay: AbortRelay | undefined;
   readonly #timer: unknown;
-  readonly abort: (reason: unknown) => void;
+  readonly ender: Ender;
   readonly idle: BodyWatch["idle"];
 
-  constructor(host: CallHost, record: PeerRecord, answer: Response, { epoch, abort, signal, endsAt, totalMs, idleMs }: FollowedTerms) {
+  constructor(host: CallHost, record: PeerRecord, answer: Response, { epoch, ender, signal, endsAt, totalMs, idleMs }: FollowedTerms) {
     this.#host = host;
     this.#record = record;
     this.#epoch = epoch;
     this.#signal = signal;
-    this.abort = abort;
+    this.ender = ender;
     const { clock } = host;
     const { key } = record;
     this.idle = idleMs === undefined ? undefined : { ms: idleMs, error: () => new DeadlineExceededError(key, "body-idle", idleMs) };
     if (signal) {
-      this.#relay = new AbortRelay(signal, abort);
+      this.#relay = new AbortRelay(signal, ender);
       unread.register(answer, this.#relay, this.#relay);
     }
-    if (endsAt !== Infinity) this.#timer = totalTimer(host, key, abort, totalMs, toMs(Math.max(0, endsAt - nowNs(clock))));
+    if (endsAt !== Infinity) this.#timer = totalTimer(host, key, ender, totalMs, toMs(Math.max(0, endsAt - nowNs(clock))));
   }
 
   onEnd(): void {
@@ -97,6 +98,6 @@ export class FollowedBody implements BodyWatch {
 }
 
 /** Runs behind the program's back: a body that nobody reads keeps no process alive. Apart, so that it holds no answer. */
-function totalTimer({ clock }: CallHost, key: string, abort: (reason: unknown) => void, totalMs: number, leftMs: number): unknown {
-  return clock.setTimer(() => abort(new DeadlineExceededError(key, "total", totalMs)), leftMs, true);
+function totalTimer({ clock }: CallHost, key: string, ender: Ender, totalMs: number, leftMs: number): unknown {
+  return clock.setTimer(() => ender.abort(new DeadlineExceededError(key, "total", totalMs)), leftMs, true);
 }

@@ -75,7 +75,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
     try {
       const checked = runOptions(options);
       this.#enter(key);
-      return runCall(this.#host, key, work, checked);
+      return runCall(this.#host, key, (ender, attempt) => work(ender.signal, attempt), checked);
     } catch (error) {
       return Promise.reject(error);
     }

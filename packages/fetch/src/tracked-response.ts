@@ -1,3 +1,4 @@
+import type { Ender } from "./ender.ts";
 /** What becomes of an answer's body, for whoever wants to know. One of the three is called, once, if the body is read at all. */
 export interface BodyWatch {
   /** All of it arrived. */
@@ -7,7 +8,7 @@ export interface BodyWatch {
   /** Whoever read it wanted no more. */
   onCancel(): void;
   /** Ends the request, and with it the body. */
-  readonly abort: (reason: unknown) => void;
+  readonly ender: Ender;
   /** The longest silence within the body, in ms; undefined = no bound. The error with which it ends. */
   readonly idle: { readonly ms: number; readonly error: () => Error } | undefined;
   setTimer(wake: () => void, delayMs: number): unknown;
@@ -91,7 +92,7 @@ function watchedStream(body: ReadableStream<Uint8Array>, watch: BodyWatch): Read
       // Outside of what is judged: a body that somebody else holds is no fault of the peer.
       source ??= body.getReader();
       const { idle } = watch;
-      const timer = idle && watch.setTimer(() => watch.abort(idle.error()), idle.ms);
+      const timer = idle && watch.setTimer(() => watch.ender.abort(idle.error()), idle.ms);
       try {
         const { done, value } = await source.read();
         if (!done) return controller.enqueue(value);
