@@ -68,7 +68,10 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
   let isTapped = false;
 
-  return async function fetch(input: Input, init?: Init): Promise<Response> {
+  return async function fetch(input: Input, given?: Init): Promise<Response> {
+    // What is no call at all is the other's to refuse.
+    if (!isInit(given)) return (send ?? globalThis.fetch)(input, given);
+    const init = given === null ? undefined : ownOf(given);
     const request = typeof input === "object" && "url" in input ? input : undefined;
     const text = request === undefined ? String(input) : request.url;
     const target = targetOf(text);
@@ -96,10 +99,13 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
         const tap = taps[number];
         const isHeard = tap?.isUsed === true;
         isTapped ||= isHeard;
-        if (response.body === null) return;
-        const followed = new FollowedBody(host, record, response, { epoch, ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        // Nothing is put on what somebody froze.
+        if (response.body === null || !Object.isExtensible(response)) return;
         // Who sends sees neither silences nor what cannot be decoded.
-        if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
+        const isSeen = isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding");
+        const unheard = isSeen ? undefined : response;
+        const followed = new FollowedBody(host, record, { epoch, ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs, unheard });
+        if (isSeen) tap.follow(followed);
         else watchBody(response, followed);
       },
     };
@@ -117,6 +123,27 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       return sender(input, its as Init);
     }, call);
   };
+}
+
+/** Members of what a fetch is given beside its URL. Source: the Fetch standard's RequestInit, and Node.js's `dispatcher`. */
+const INIT_MEMBERS = [
+  "body", "cache", "credentials", "dispatcher", "duplex", "headers", "integrity", "keepalive", "method", "mode", "priority", "redirect", "referrer",
+  "referrerPolicy", "signal", "window",
+] as const;
+
+function isInit(given: Init | null | undefined): given is Init | null | undefined {
+  if (given === undefined || given === null) return true;
+  const { signal } = given as { signal?: { addEventListener?: unknown } | null };
+  return typeof given === "object" && (signal === undefined || signal === null || typeof signal.addEventListener === "function");
+}
+
+/** What is inherited counts as well, of a `Request` in this place, say; a copy by spreading would lose it. */
+function ownOf(init: Init | undefined): Init | undefined {
+  if (init === undefined || Object.getPrototypeOf(init) === Object.prototype) return init;
+  return Object.fromEntries(INIT_MEMBERS.flatMap((name) => {
+    const value: unknown = (init as Record<string, unknown>)[name];
+    return value === undefined ? [] : [[name, value]];
+  })) as Init;
 }
 
 /** A request that cannot be made (a bad header, say), or whose own body throws, is no fault of the peer, and no use to repeat. */

@@ -15,6 +15,8 @@ export interface FollowedTerms {
   readonly endsAt: number;
   readonly totalMs: number;
   readonly idleMs: number | undefined;
+  /** The answer, if its end is heard of only by whoever reads it. */
+  readonly unheard: Response | undefined;
 }
 
 /** Hands the caller's abort on. Apart from the answer, which nothing that the signal holds may hold. */
@@ -51,7 +53,7 @@ export class FollowedBody implements BodyWatch {
   readonly ender: Ender;
   readonly idle: BodyWatch["idle"];
 
-  constructor(host: CallHost, record: PeerRecord, answer: Response, { epoch, ender, signal, endsAt, totalMs, idleMs }: FollowedTerms) {
+  constructor(host: CallHost, record: PeerRecord, { epoch, ender, signal, endsAt, totalMs, idleMs, unheard }: FollowedTerms) {
     this.#host = host;
     this.#record = record;
     this.#epoch = epoch;
@@ -62,7 +64,8 @@ export class FollowedBody implements BodyWatch {
     this.idle = idleMs === undefined ? undefined : { ms: idleMs, error: () => new DeadlineExceededError(key, "body-idle", idleMs) };
     if (signal) {
       this.#relay = new AbortRelay(signal, ender);
-      unread.register(answer, this.#relay, this.#relay);
+      // Somebody may read the body of an answer that is forgotten itself: the fetch that we hear cancels what nobody reads.
+      if (unheard !== undefined) unread.register(unheard, this.#relay, this.#relay);
     }
     if (endsAt !== Infinity) this.#timer = totalTimer(host, key, ender, totalMs, toMs(Math.max(0, endsAt - nowNs(clock))));
   }

@@ -358,6 +358,12 @@ test("policy: blocked for good, for a while, by the options", async () => {
   assert.equal(await only.run(KEY, () => 1), 1);
 });
 
+test("acquire: its option is checked as all others are", () => {
+  const { peers } = open();
+  assert.throws(() => peers.acquire(KEY, { sit: "stream" } as object), { code: "OPTION_INVALID", option: "acquire.sit" });
+  assert.throws(() => peers.acquire(KEY, { site: 7 } as object), { code: "OPTION_INVALID", option: "acquire.site" });
+});
+
 test("acquire: the first word counts, and disposal gives the place back", async () => {
   const world = open();
   const { peers, clock } = world;

@@ -87,7 +87,9 @@ export class Peers extends EventTarget implements AsyncDisposable {
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
-  acquire(key: string, { site = "" }: { readonly site?: string } = {}): Permit {
+  acquire(key: string, options: { readonly site?: string } = {}): Permit {
+    checkOptions("acquire", options as { site: string }, { site: aText });
+    const { site = "" } = options;
     this.#enter(key);
     const now = nowNs(this.#clock);
     const pass = this.#book.admit(key, site, now);
