@@ -273,7 +273,7 @@ export class PeerBook {
   block(key: string, { untilNs, reason }: { readonly untilNs: number | "never"; readonly reason: string }, now: number): void {
     const record = this.record(key, now);
     const until = untilNs === "never" ? Infinity : untilNs;
-    if (!this.setBlock(record, { until, reason, saidMs: this.#wallMs() })) throw new OptionError("block", "as many peers are blocked as may be held (peersMax)");
+    if (!this.setBlock(record, { until, reason, saidMs: this.#saidMs(record) })) throw new OptionError("block", "as many peers are blocked as may be held (peersMax)");
     this.onChange(record, "hard");
     this.onTransition(key, "blocked", until === Infinity ? 0 : toMs(until - now), reason);
   }
@@ -409,8 +409,9 @@ export class PeerBook {
     this.onTransition(record.key, "advised", toMs(until - now), "advice");
   }
 
-  #wallMs(): number {
-    return Math.round(this.#options.clock.wallMs());
+  /** Later than the last word, also if the wall clock was set back since. */
+  #saidMs({ block }: PeerRecord): number {
+    return Math.max(Math.round(this.#options.clock.wallMs()), (block?.saidMs ?? 0) + 1);
   }
 
   /** The blocks whose time is over. */
@@ -424,7 +425,7 @@ export class PeerBook {
   }
 
   #unblock(record: PeerRecord, reason: string): void {
-    this.setBlock(record, { until: 0, reason: "", saidMs: this.#wallMs() });
+    this.setBlock(record, { until: 0, reason: "", saidMs: this.#saidMs(record) });
     this.onChange(record, "hard");
     this.onTransition(record.key, "unblocked", 0, reason);
   }

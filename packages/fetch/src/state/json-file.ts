@@ -17,12 +17,14 @@ const BUSY_MS = 20;
 export class JsonFile implements StateStore {
   readonly #path: string;
   readonly #fs: Fs;
-  readonly #rows = new Map<string, string>();
+  /** As the file was last seen; more than that while it is gone. */
+  #rows = new Map<string, string>();
   /** What tells this state of the file from another. */
   #seen = "";
 
   constructor(path: string, fs: Fs) {
-    this.#path = path;
+    // What a link leads to is replaced, and not the link.
+    this.#path = fs.existsSync(path) ? fs.realpathSync(path) : path;
     this.#fs = fs;
   }
 
@@ -31,13 +33,11 @@ export class JsonFile implements StateStore {
     if (seen === this.#seen) return [];
     this.#seen = seen;
     if (seen === "none") return [];
-    const changed: StoredRow[] = [];
-    for (const [key, text] of this.#parse()) {
-      if (this.#rows.get(key) === text) continue;
-      this.#rows.set(key, text);
-      changed.push({ key, text });
-    }
-    return changed;
+    const rows = this.#parse();
+    if (rows === undefined) return [];
+    const changed = [...rows].filter(([key, text]) => this.#rows.get(key) !== text);
+    this.#rows = rows;
+    return changed.map(([key, text]) => ({ key, text }));
   }
 
   exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean {
@@ -47,8 +47,8 @@ export class JsonFile implements StateStore {
     });
   }
 
-  remove(keys: readonly string[]): void {
-    this.#locked(() => {
+  remove(keys: readonly string[]): boolean {
+    return this.#locked(() => {
       this.read();
       for (const key of keys) this.#rows.delete(key);
       this.#save();
@@ -63,12 +63,13 @@ export class JsonFile implements StateStore {
     const fs = this.#fs;
     for (let waitedMs = 0; ; waitedMs++) {
       try {
-        fs.closeSync(fs.openSync(lock, "wx", 0o600));
+        fs.writeFileSync(lock, String(globalThis.process.pid), { flag: "wx", mode: 0o600 });
         break;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
         const since = fs.statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
-        if (Date.now() - since > LOCK_OLD_MS) fs.rmSync(lock, { force: true });
+        // Also one of the future: the clock was set back.
+        if (Math.abs(Date.now() - since) > LOCK_OLD_MS) this.#breakLock(lock);
         if (waitedMs >= BUSY_MS) return false;
         Atomics.wait(NOTHING, 0, 0, 1);
       }
@@ -81,11 +82,27 @@ export class JsonFile implements StateStore {
     }
   }
 
+  /** Whoever held it is gone, and what it wrote at the time is of no use. */
+  #breakLock(lock: string): void {
+    const holder = this.#fs.readFileSync(lock, "utf8");
+    if (/^\d+$/.test(holder)) this.#fs.rmSync(this.#temporary(holder), { force: true });
+    this.#fs.rmSync(lock, { force: true });
+  }
+
+  #temporary(holder: number | string): string {
+    return `${this.#path}.${holder}.tmp`;
+  }
+
   #save(): void {
     const text = JSON.stringify({ holdfast: "peers", version: VERSION, peers: Object.fromEntries([...this.#rows].map(([key, row]) => [key, JSON.parse(row) as unknown])) });
-    const temporary = `${this.#path}.${globalThis.process.pid}.tmp`;
-    this.#fs.writeFileSync(temporary, text, { mode: 0o600 });
-    this.#fs.renameSync(temporary, this.#path);
+    const temporary = this.#temporary(globalThis.process.pid);
+    try {
+      this.#fs.writeFileSync(temporary, text, { mode: 0o600 });
+      this.#fs.renameSync(temporary, this.#path);
+    } catch (error) {
+      this.#fs.rmSync(temporary, { force: true });
+      throw error;
+    }
     this.#seen = this.#stamp();
   }
 
@@ -94,19 +111,24 @@ export class JsonFile implements StateStore {
     return stat === undefined ? "none" : `${stat.ino} ${stat.size} ${stat.mtimeNs}`;
   }
 
-  /** What is in the file; nothing, and the file moved aside, if it is damaged or of another version. */
-  #parse(): [string, string][] {
+  /** What is in the file; undefined, and the file moved aside, if it is damaged or of another version. */
+  #parse(): Map<string, string> | undefined {
     try {
       if (this.#fs.statSync(this.#path).size > BYTES_MAX) throw new Error(`it exceeds ${BYTES_MAX} bytes`);
       const file = JSON.parse(this.#fs.readFileSync(this.#path, "utf8")) as { holdfast?: unknown; version?: unknown; peers?: unknown };
       if (typeof file !== "object" || file === null || file.holdfast !== "peers") throw new Error("it holds no peers");
       if (file.version !== VERSION) throw new Error(`its version is ${String(file.version)}, and not ${VERSION}`);
       if (typeof file.peers !== "object" || file.peers === null) throw new Error("it holds no peers");
-      return Object.entries(file.peers).map(([key, row]) => [key, JSON.stringify(row)]);
+      return new Map(Object.entries(file.peers).map(([key, row]) => [key, JSON.stringify(row)]));
     } catch (error) {
+      // Not to be had at the moment, or none of ours to move: a directory, say.
+      if ((error as NodeJS.ErrnoException).errno !== undefined) {
+        this.#seen = "";
+        throw error;
+      }
       moveAside(this.#fs, this.#path, error);
       this.#seen = "none";
-      return [];
+      return undefined;
     }
   }
 }

@@ -210,12 +210,12 @@ function mergedBackoff(known: BackoffEntry, row: PeerRow, isOver: boolean, scale
   };
 }
 
-/** The last word counts. */
-function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, block }: PeerRow, scale: TimeScale, now: number): void {
+/** The last word counts. Of a row from the future, by a clock that was set back since, so much is left as was when it was written. */
+function mergeBlock(book: PeerBook, record: PeerRecord, { policyMs, writtenMs, block }: PeerRow, scale: TimeScale, now: number): void {
   if (policyMs <= (record.block?.saidMs ?? 0)) return;
-  const saidMs = Math.min(policyMs, Math.round(scale.wallMs));
-  const until = block === null ? 0 : block.untilMs === null ? Infinity : scale.coming(block.untilMs, 100 * 365 * 24 * 3600 * 1000);
-  book.setBlock(record, { until: until <= now ? 0 : until, reason: block?.reason ?? "", saidMs });
+  const fastMs = Math.max(0, writtenMs - Math.round(scale.wallMs));
+  const until = block === null ? 0 : block.untilMs === null ? Infinity : scale.coming(block.untilMs - fastMs, 100 * 365 * 24 * 3600 * 1000);
+  book.setBlock(record, { until: until <= now ? 0 : until, reason: block?.reason ?? "", saidMs: policyMs });
 }
 
 /** After a restart: much may have changed meanwhile. What was learned carries its age, and fades by itself. */

@@ -42,7 +42,9 @@ export class StateKeeper {
   #hasPriors = false;
   /** When each row of the store was written, in wall ms; Infinity = it holds a block, which does not age. */
   readonly #ages = new Map<string, number>();
-  #prunedMs = 0;
+  #prunedAt = -Infinity;
+  /** From so many rows on they are looked through before a day is over. */
+  #rowsMax: number;
 
   constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
@@ -50,6 +52,7 @@ export class StateKeeper {
     this.#options = options;
     this.#store = store;
     this.#readAt = nowNs(clock);
+    this.#rowsMax = 2 * options.peersMax;
     book.onChange = (record, kind) => this.#note(record, kind);
     this.#read();
     this.#hasPriors = true;
@@ -148,15 +151,23 @@ export class StateKeeper {
     }
   }
 
-  /** At the start and once a day: rows of 30 days ago, and the oldest of more than `peersMax`. What is blocked stays. */
+  /**
+   * At the start, once a day, and when there are twice as many: rows of 30 days ago, and the oldest of more than `peersMax`. What
+   * is blocked stays.
+   */
   #prune(): void {
+    const now = nowNs(this.#clock);
+    if (now - this.#prunedAt < PRUNE_EVERY_MS * NS_PER_MS && this.#ages.size <= this.#rowsMax) return;
+    this.#prunedAt = now;
     const wallMs = this.#clock.wallMs();
-    if (wallMs - this.#prunedMs < PRUNE_EVERY_MS) return;
-    this.#prunedMs = wallMs;
     const ages = [...this.#ages].sort(([, a], [, b]) => (a === b ? 0 : b - a));
     const gone = ages.filter(([, writtenMs], at) => writtenMs !== Infinity && (at >= this.#options.peersMax || writtenMs < wallMs - MEMORY_MS)).map(([key]) => key);
-    for (const key of gone) this.#ages.delete(key);
-    if (gone.length > 0) this.#guarded(() => this.#store.remove?.(gone));
+    if (gone.length > 0) {
+      this.#guarded(() => {
+        if (this.#store.remove?.(gone) !== false) for (const key of gone) this.#ages.delete(key);
+      });
+    }
+    this.#rowsMax = this.#ages.size + this.#options.peersMax;
   }
 
   #guarded(act: () => void): boolean {

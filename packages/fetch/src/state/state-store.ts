@@ -13,7 +13,7 @@ export interface StateStore {
    * in between: what is written has heard of what it replaces. Answers false, and calls nobody, while others are at it.
    */
   exchange(make: (news: readonly StoredRow[]) => readonly StoredRow[]): boolean;
-  /** Forgets these rows. */
-  remove?(keys: readonly string[]): void;
+  /** Forgets these rows. Answers false, and forgets none, while others are at it. */
+  remove?(keys: readonly string[]): boolean;
   close(): void;
 }
