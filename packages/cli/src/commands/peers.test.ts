@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { openPeers } from "@holdfast/fetch";
 import { inspectState } from "@holdfast/fetch/inspect";
@@ -60,4 +61,35 @@ test("peers --state --block: a file that holds no peers is left as it is", async
   writeFileSync(state, '{"my": "notes"}');
   await assert.rejects(statePeers(state, { state, block: "https://api.example.com" }), { code: "SNAPSHOT_INVALID" });
   assert.equal(readFileSync(state, "utf8"), '{"my": "notes"}');
+  const others = join(directory, "others.db");
+  const database = new DatabaseSync(others);
+  database.exec("CREATE TABLE peers (key TEXT, text TEXT)");
+  database.close();
+  const newer = join(directory, "newer.json");
+  writeFileSync(newer, '{"holdfast":"peers","version":2,"peers":{}}');
+  for (const file of [others, newer]) {
+    const before = readFileSync(file);
+    await assert.rejects(statePeers(file, { state: file, block: "https://api.example.com" }), { code: "SNAPSHOT_INVALID" });
+    assert.deepEqual(readFileSync(file), before);
+  }
+});
+
+test("peers --state --block: takes nothing out of a file of a program that holds more than others", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-peers-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  t.mock.method(console, "log", () => {});
+  const state = join(directory, "peers.db");
+  const clock = new VirtualClock({ wallMs: Date.now() });
+  const large = openPeers({ state, clock, peersMax: 20_000, sitesMax: 100, cooldownBaseMs: 600_000, cooldownMaxMs: 600_000 });
+  for (let site = 0; site < 90; site++) await large.run("a", () => 1, { site: `site ${site}` });
+  for (let peer = 0; peer < 10_100; peer++) large.acquire(`peer ${peer}`).success(1);
+  for (let failure = 0; failure < 5; failure++) large.acquire("a").failure();
+  large.close();
+  await statePeers(state, { state, block: "a" });
+  await statePeers(state, { state, unblock: "a" });
+  const known = inspectState(state);
+  assert.equal(known.length, 10_101);
+  const one = known.find(({ peer }) => peer === "a");
+  assert.ok((one?.cooldownMs ?? 0) > 200_000, `${one?.cooldownMs}`);
+  assert.equal(one?.sites.length, 90);
 });

@@ -29,8 +29,8 @@ export async function statePeers(file: string, options: PeersOptions): Promise<v
 }
 
 async function change(file: string, key: string, { block, for: forMs, reason }: PeersOptions): Promise<void> {
-  const { openPeers } = await import("@holdfast/fetch");
-  await using peers = openPeers({ state: file });
+  const [{ openPeers }, { WHOLE_STATE }] = await Promise.all([import("@holdfast/fetch"), import("@holdfast/fetch/inspect")]);
+  await using peers = openPeers({ ...WHOLE_STATE, state: file });
   if (block !== undefined) peers.block(key, { ...(forMs === undefined ? {} : { forMs }), ...(reason === undefined ? {} : { reason }) });
   else if (!peers.unblock(key)) throw new RuntimeError("NOT_FOUND", { block: key });
 }

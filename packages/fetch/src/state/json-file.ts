@@ -4,7 +4,7 @@ import type { StateStore, StoredRow } from "./state-store.ts";
 type Fs = typeof import("node:fs");
 
 /** The version of this layout. */
-const VERSION = 1;
+export const VERSION = 1;
 /** A larger file is none of ours. */
 const BYTES_MAX = 256 << 20;
 

@@ -6,8 +6,8 @@ type Fs = typeof import("node:fs");
 type Sqlite = typeof import("node:sqlite");
 
 /** "Peer", and the version of this layout. */
-const APPLICATION_ID = 0x50656572;
-const LAYOUT_VERSION = 1;
+export const APPLICATION_ID = 0x50656572;
+export const LAYOUT_VERSION = 1;
 /** How long another process's write is waited for, in ms: it holds up the loop. What fails is tried again a second later. */
 const BUSY_MS = 20;
 const OPENING_MS = 2000;
