@@ -116,7 +116,10 @@ class Call<T> implements Alarm, AttemptOwner<T> {
   }
 
   begin(admitted: Pass | PeerError): void {
-    this.options.signal?.addEventListener("abort", this);
+    const { signal } = this.options;
+    signal?.addEventListener("abort", this);
+    // Somebody who was told of its admission has aborted it.
+    if (signal?.aborted === true) this.handleEvent();
     this.#go(admitted, this.startedAt);
   }
 
@@ -163,6 +166,7 @@ class Call<T> implements Alarm, AttemptOwner<T> {
   }
 
   #go(admitted: Pass | PeerError, now: number): void {
+    if (this.#isOver) return admitted instanceof PeerError ? undefined : this.host.book.release(admitted);
     if (admitted instanceof PeerError) return this.#refused(admitted, now);
     if (this.endsAt <= now) {
       this.host.book.release(admitted);
@@ -185,7 +189,7 @@ class Call<T> implements Alarm, AttemptOwner<T> {
     if (record.trouble !== undefined) return;
     const admitted = book.admit(this.#key, this.options.site, now);
     if (admitted instanceof PeerError) return;
-    if (!book.takeRetry(record, now)) return book.release(admitted); // C3
+    if (this.#isOver || !book.takeRetry(record, now)) return book.release(admitted); // C3
     this.#hedge = new Attempt(this, admitted, ++this.#attempts, true);
     void this.#hedge.run(this.#work);
   }

@@ -69,10 +69,10 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
   let isTapped = false;
 
   return async function fetch(input: Input, given?: Init): Promise<Response> {
-    // What is no call at all is the other's to refuse.
-    if (!isInit(given)) return (send ?? globalThis.fetch)(input, given);
-    const init = given === null ? undefined : ownOf(given);
     const request = typeof input === "object" && "url" in input ? input : undefined;
+    // What is no call at all is the other's to refuse.
+    if (!isInit(given) || isSpent(request, given)) return (send ?? globalThis.fetch)(input, given);
+    const init = given === null ? undefined : ownOf(given);
     const text = request === undefined ? String(input) : request.url;
     const target = targetOf(text);
     // What is no call to anybody (data:, blob:) has no peer.
@@ -135,6 +135,11 @@ function isInit(given: Init | null | undefined): given is Init | null | undefine
   if (given === undefined || given === null) return true;
   const { signal } = given as { signal?: { addEventListener?: unknown } | null };
   return typeof given === "object" && (signal === undefined || signal === null || typeof signal.addEventListener === "function");
+}
+
+/** Was its body sent before, or is it somebody else's? */
+function isSpent(request: Request | undefined, init: Init | null | undefined): boolean {
+  return request !== undefined && (init?.body ?? null) === null && (request.bodyUsed || request.body?.locked === true);
 }
 
 /** What is inherited counts as well, of a `Request` in this place, say; a copy by spreading would lose it. */

@@ -75,6 +75,19 @@ test("like fetch: what is no call is refused as ever, and is nothing of the peer
   assert.deepEqual({ inFlight, failuresInARow }, { inFlight: 0, failuresInARow: 0 });
 });
 
+test("like fetch: a request whose body was sent before, or is locked, is nothing of the peer's", async (t) => {
+  const { origin } = await serve(t, Buffer.from, {});
+  const peers = openPeers();
+  const spent = new Request(origin, { method: "POST", body: "b" });
+  assert.equal((await peers.fetch()(spent)).status, 200);
+  await assert.rejects(peers.fetch()(spent), TypeError);
+  const locked = new Request(origin, { method: "POST", body: "b" });
+  locked.body?.getReader();
+  await assert.rejects(peers.fetch()(locked), TypeError);
+  assert.equal(peers.explain(origin).failuresInARow, 0);
+  assert.equal((await peers.fetch()(spent, { body: "another" })).status, 200);
+});
+
 test("like fetch: an answer that somebody froze is theirs", async (t) => {
   let unhandled: unknown;
   const listen = (reason: unknown): void => void (unhandled = reason);

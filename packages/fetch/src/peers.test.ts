@@ -358,6 +358,29 @@ test("policy: blocked for good, for a while, by the options", async () => {
   assert.equal(await only.run(KEY, () => 1), 1);
 });
 
+test("run: a key without bound, and work that is none, are nobody's failure", async () => {
+  const { peers } = open();
+  await assert.rejects(peers.run("x".repeat(2049), () => 1), { code: "OPTION_INVALID", option: "peer" });
+  await assert.rejects(peers.run(KEY, undefined as unknown as () => number), { code: "OPTION_INVALID", option: "run.work" });
+  assert.deepEqual(peers.keys(), []);
+});
+
+test("run: who aborts a call when they hear of its admission has aborted it", async () => {
+  for (const key of [KEY, "https://other.example"]) {
+    const { peers, clock } = open();
+    const caller = new AbortController();
+    let began = 0;
+    peers.addEventListener("unblocked", () => caller.abort("enough"));
+    peers.block(KEY, { forMs: 50 });
+    if (key === KEY) await clock.advance(60);
+    const call = peers.run(key, () => (began++, refused()), { signal: caller.signal, attempts: 3, backoffBaseMs: 500 });
+    const ended = assert.rejects(call, (reason) => reason === "enough");
+    await clock.advance(2000);
+    await ended;
+    assert.deepEqual([began, peers.explain(key).inFlight], [key === KEY ? 0 : 1, 0]);
+  }
+});
+
 test("acquire: its option is checked as all others are", () => {
   const { peers } = open();
   assert.throws(() => peers.acquire(KEY, { sit: "stream" } as object), { code: "OPTION_INVALID", option: "acquire.sit" });

@@ -26,6 +26,9 @@ import { PeerTransition } from "./transition.ts";
 export const ATTEMPT_CHANNEL = "holdfast:attempt";
 
 export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
+/** Some URLs come from strangers: no name of a host is nearly so long. */
+const KEY_LENGTH_MAX = 2048;
+
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
 type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
 
@@ -73,6 +76,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
    */
   run<T>(key: string, work: Work<T>, options?: RunOptions<T>): Promise<T> {
     try {
+      if (typeof work !== "function") throw new OptionError("run.work", "must be a function");
       const checked = runOptions(options);
       this.#enter(key);
       return runCall(this.#host, key, (ender, attempt) => work(ender.signal, attempt), checked);
@@ -147,7 +151,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
   }
 
   #enter(key: string): void {
-    if (typeof key !== "string" || key === "") throw new OptionError("peer", "must be a text");
+    if (typeof key !== "string" || key === "" || key.length > KEY_LENGTH_MAX) throw new OptionError("peer", `must be a text of at most ${KEY_LENGTH_MAX} characters`);
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
     this.#state?.refresh();
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseRoute, routeOf } from "./route.ts";
+import { parseRoute, routeOf, siteOf } from "./route.ts";
 
 const cases: [string, string][] = [
   ["/", "/"], ["/v1/items", "/v1/items"], ["/v1/items/7", "/v1/items/:id"], ["/users/3f2b6c1e-0000-4000-8000-123456789abc/posts", "/users/:id/posts"],
@@ -8,6 +8,10 @@ const cases: [string, string][] = [
 ];
 
 for (const [path, route] of cases) test(`route: ${path} is of ${route}`, () => assert.equal(routeOf(path, []), route));
+
+test("route: addresses, and values by their names, are no names", () => {
+  for (const value of ["bob@example.com", "key=secret", "a;jsessionid=Abc"]) assert.equal(siteOf("GET", `/users/${value}/mail`, []), "GET /users/:id/mail");
+});
 
 test("route: the first template that fits", () => {
   const templates = ["/shops/:shop", "/shops/:shop/*", "/me"].map(parseRoute);

@@ -3,7 +3,7 @@ const SEGMENTS_MAX = 6;
 /** A longer segment is a value and no name. */
 const NAME_LENGTH_MAX = 24;
 
-const [SPACE, HASH, PERCENT, DOT, SLASH, ZERO, NINE, QUERY, BACKSLASH, LETTER_V, DELETE] = [0x20, 0x23, 0x25, 0x2e, 0x2f, 0x30, 0x39, 0x3f, 0x5c, 0x76, 0x7f];
+const [SPACE, HASH, PERCENT, DOT, SLASH, ZERO, NINE, SEMICOLON, EQUALS, QUERY, AT, BACKSLASH, LETTER_V, DELETE] = [0x20, 0x23, 0x25, 0x2e, 0x2f, 0x30, 0x39, 0x3b, 0x3d, 0x3f, 0x40, 0x5c, 0x76, 0x7f];
 
 /** A route as the user gave it, such as `/v1/items/:id` or `/files/*`. */
 export interface RouteTemplate {
@@ -42,7 +42,7 @@ function guessedRoute(path: string): string | undefined {
   for (let at = 1; ; at++) {
     const code = at < path.length ? path.charCodeAt(at) : QUERY;
     if (code >= ZERO && code <= NINE) digits++;
-    else if (code === PERCENT) isEscaped = true;
+    else if (code === PERCENT || code === AT || code === SEMICOLON || code === EQUALS) isEscaped = true; // an address, or a value by its name
     else if (code === DOT) dots++;
     else if (code === BACKSLASH || code <= SPACE || code >= DELETE) return undefined;
     else if (code === SLASH || code === QUERY || code === HASH) {
