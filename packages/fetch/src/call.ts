@@ -1,3 +1,4 @@
+import { ADVICE_SPREAD } from "@holdfast/core/peer";
 import type { Alarm, AlarmQueue } from "./alarm-queue.ts";
 import { Attempt, isAnswer, judge, reportOf } from "./attempt.ts";
 import type { AttemptOwner, AttemptWork, Sent } from "./attempt.ts";
@@ -200,8 +201,10 @@ class Call<T> implements Alarm, AttemptOwner<T> {
     const { whenHeld, backoffBaseMs, backoffMaxMs } = this.options;
     const { retryAfterMs } = refusal;
     if (whenHeld === "wait" && retryAfterMs !== undefined && now < book.retryAt(this.#key)) {
-      // Upwards only, so that those who wait for one instant do not arrive in it.
-      const delayMs = retryAfterMs + clock.random() * Math.min(backoffBaseMs, retryAfterMs);
+      // Upwards only, so that those who wait for one instant do not arrive in it: over half as long again, as far as they may wait.
+      const roomMs = Math.min(backoffMaxMs, toMs(this.endsAt - now)) - retryAfterMs;
+      const spreadMs = Math.max(Math.min(backoffBaseMs, retryAfterMs), Math.min(ADVICE_SPREAD * retryAfterMs, roomMs));
+      const delayMs = retryAfterMs + clock.random() * spreadMs;
       if (delayMs <= backoffMaxMs && now + toNs(delayMs) < this.endsAt) return this.#wait(toNs(delayMs), now);
     }
     this.#last ??= { isValue: false, what: refusal };

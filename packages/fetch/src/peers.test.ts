@@ -315,6 +315,20 @@ test("run: advice holds for every caller, only upwards, and capped", async () =>
   assert.ok(await errorOf(peers.run(KEY, () => 1, { whenHeld: "wait" })) instanceof AdvisedToWaitError, "that is longer than it may wait");
 });
 
+test("run: a thousand who wait for the end of one advice come one after the other", async () => {
+  const { peers, clock } = open();
+  peers.acquire(KEY).failure("overload", 4000);
+  const heldMs = peers.explain(KEY).retryAfterMs;
+  const arrivedMs: number[] = [];
+  const calls = Array.from({ length: 1000 }, () => peers.run(KEY, () => arrivedMs.push(clock.nowMs() - heldMs), { whenHeld: "wait", backoffBaseMs: 1 }));
+  await clock.advance(20_000);
+  await Promise.all(calls);
+  arrivedMs.sort((a, b) => a - b);
+  assert.ok(arrivedMs[0]! >= 0 && arrivedMs.at(-1)! <= heldMs / 2);
+  const most = Math.max(...arrivedMs.map((from, at) => arrivedMs.findLastIndex((to) => to < from + heldMs / 20) - at));
+  assert.ok(most < 200, `${most} within a tenth of the time`);
+});
+
 test("run: overload without advice holds callers back after as many as failures would, and marks nobody down", async () => {
   const { peers, clock } = open();
   const overload: RunOptions<number> = { judgeValue: () => ({ kind: "overload" }) };

@@ -97,7 +97,9 @@ export class JsonFile implements StateStore {
     const text = JSON.stringify({ holdfast: "peers", version: VERSION, peers: Object.fromEntries([...this.#rows].map(([key, row]) => [key, JSON.parse(row) as unknown])) });
     const temporary = this.#temporary(globalThis.process.pid);
     try {
-      this.#fs.writeFileSync(temporary, text, { mode: 0o600 });
+      // A file of our own, and nothing that somebody put in its place.
+      this.#fs.rmSync(temporary, { force: true });
+      this.#fs.writeFileSync(temporary, text, { flag: "wx", mode: 0o600 });
       this.#fs.renameSync(temporary, this.#path);
     } catch (error) {
       this.#fs.rmSync(temporary, { force: true });

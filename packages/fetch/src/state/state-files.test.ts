@@ -106,6 +106,16 @@ test("state files (json): what a killed process left is removed with its lock, w
   }
 });
 
+test("state files (json): writes through no link that somebody put in its way", () => {
+  const state = fresh("json");
+  const precious = fresh("txt");
+  fs.writeFileSync(precious, "precious");
+  fs.symlinkSync(precious, `${state}.${process.pid}.tmp`);
+  assert.equal(openState(state).exchange(() => ROW), true);
+  assert.equal(fs.readFileSync(precious, "utf8"), "precious");
+  assert.deepEqual(openState(state).read(), ROW);
+});
+
 test("state files (json): a write that fails leaves the file, and nothing beside it", () => {
   const state = fresh("json");
   openState(state).exchange(() => ROW);
