@@ -23,6 +23,20 @@ test("peers --state: shows each peer of the file, and what stands in its way", a
   assert.match(text, /https:\/\/api\.example\.com\s+│ GET \/v1\/items/);
 });
 
+test("peers --state: a name is text, whatever it would do to a terminal", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-peers-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "peers.db");
+  const known = openPeers({ state: file });
+  await known.run("red\u001b[31m\n└ another row", () => 1, { site: "up\u001b[A" });
+  known.block("red\u001b[31m\n└ another row", { reason: "title\u001b]0;x\u0007" });
+  known.close();
+  const shown = inspectState(file);
+  // oxlint-disable-next-line no-control-regex
+  for (const text of [stateTables(shown), statePeerText(shown[0]!)]) assert.doesNotMatch(text.replaceAll("\n", ""), /[\u0000-\u001f]/);
+  assert.match(stateTables(shown), /red\\u\{1b\}\[31m\\u\{a\}└ another row/);
+});
+
 test("peers: a node or a state file, and nothing beside a state file", async () => {
   await assert.rejects(peers(undefined, {}), { code: "OPTION_INVALID" });
   await assert.rejects(peers("node", { state: "f" }), { code: "OPTION_INVALID" });

@@ -1,7 +1,7 @@
 import { RuntimeError } from "@holdfast/core";
 import { jsonText } from "./ask.ts";
 import { msText } from "../job/progress.ts";
-import { tableText } from "./table.ts";
+import { printable, tableText } from "./table.ts";
 import type { PeersOptions } from "./peers.ts";
 import type { PeerExplained } from "@holdfast/fetch";
 
@@ -54,8 +54,8 @@ export function stateTables(known: readonly PeerExplained[]): string {
 export function statePeerText(peer: PeerExplained): string {
   const line = (title: string, text: string): string => `${title.padEnd(10)} ${text}`;
   return [
-    peer.peer,
-    `${peer.state}: ${peer.why}`,
+    printable(peer.peer),
+    `${peer.state}: ${printable(peer.why)}`,
     "",
     line("health", `${peer.failuresInARow} failures in a row${peer.isDown ? "; it is down" : ""}`),
     line("cooldown", peer.cooldownMs > 0 ? `${msText(peer.cooldownMs)} more, step ${peer.cooldownStep}` : "none"),
