@@ -4,7 +4,7 @@ import { RuntimeError } from "@holdfast/core/peer";
 import { openPeers } from "./server-peers.ts";
 import type { PeerExplained } from "./peer-explained.ts";
 import { VERSION } from "./state/json-file.ts";
-import { APPLICATION_ID, LAYOUT_VERSION } from "./state/sqlite-file.ts";
+import { APPLICATION_ID, LAYOUT_VERSION, OPENING_MS } from "./state/sqlite-file.ts";
 import type { StoredRow } from "./state/state-store.ts";
 import type { PeersOptions } from "./peers-options.ts";
 
@@ -42,6 +42,8 @@ function rowsOfJson(path: string): StoredRow[] {
 function rowsOfDatabase(path: string): StoredRow[] {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
+    // Whoever opens it first after a crash mends it, which takes a moment.
+    database.exec(`PRAGMA busy_timeout = ${OPENING_MS}`);
     const { application_id: application } = database.prepare("PRAGMA application_id").get() as { application_id: number };
     const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
     if (application !== APPLICATION_ID || version !== LAYOUT_VERSION) throw new Error("it is another program's, or of another version");

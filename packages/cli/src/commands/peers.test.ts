@@ -68,6 +68,21 @@ test("peers --state --block: reaches a process that uses the file, and is taken 
   await assert.rejects(statePeers(state, { state, explain: "https://other.example" }), { code: "PEER_UNKNOWN" });
 });
 
+test("peers --state --block: says so if nothing could be written", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-peers-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  t.mock.method(console, "log", () => {});
+  const state = join(directory, "peers.json");
+  const known = openPeers({ state });
+  await known.run("a", () => 1);
+  known.block("b");
+  known.close();
+  writeFileSync(`${state}.lock`, "");
+  for (const change of [{ block: "a" }, { block: "c" }, { unblock: "b" }]) await assert.rejects(statePeers(state, { state, ...change }), { code: "STORE_BUSY" });
+  rmSync(`${state}.lock`);
+  await statePeers(state, { state, block: "a" });
+});
+
 test("peers --state --block: a file that holds no peers is left as it is", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "holdfast-peers-"));
   t.after(() => rmSync(directory, { recursive: true }));

@@ -11,7 +11,7 @@ const OPTIONS: readonly (keyof PeersOptions)[] = ["state", "json", "explain", "b
 /**
  * Shows what a state file of `@holdfast/fetch` knows of all peers or of one; or denies one, or takes that back, for all
  * processes that use the file: they look at it at most a second later. Throws NOT_FOUND; SNAPSHOT_INVALID for a file
- * that holds no peers, and leaves it alone.
+ * that holds no peers, and leaves it alone; STORE_BUSY where it could not be written.
  */
 export async function statePeers(file: string, options: PeersOptions): Promise<void> {
   const other = (Object.keys(options) as (keyof PeersOptions)[]).find((option) => !OPTIONS.includes(option));
@@ -24,6 +24,8 @@ export async function statePeers(file: string, options: PeersOptions): Promise<v
   const key = keyOf(asked, known);
   if (explain === undefined) await change(file, key, options);
   const peer = inspectState(file).find((one) => one.peer === key);
+  const isDone = explain !== undefined || (peer?.policy.allow ?? true) === (block === undefined);
+  if (!isDone) throw new RuntimeError("STORE_BUSY", { path: file, reason: "nothing was written, as others were at it; try again" });
   if (peer === undefined) throw new RuntimeError("PEER_UNKNOWN", { peer: asked });
   console.log(options.json === true ? jsonText(peer) : statePeerText(peer));
 }

@@ -10,7 +10,7 @@ export const APPLICATION_ID = 0x50656572;
 export const LAYOUT_VERSION = 1;
 /** How long another process's write is waited for, in ms: it holds up the loop. What fails is tried again a second later. */
 const BUSY_MS = 20;
-const OPENING_MS = 2000;
+export const OPENING_MS = 2000;
 /** SQLite's code for that somebody else writes. */
 const BUSY = 5;
 /** Its codes with which it says that the file is no database, or damaged. */

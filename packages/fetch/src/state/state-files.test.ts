@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -151,4 +152,15 @@ test("state files (db): a failure is told as it was, and does not stand in the w
   assert.equal(store.exchange(() => [{ key: "o", text: "{}" }]), true);
   other.close();
   store.close();
+});
+
+test("state files: whoever closes while others write for long is told that the last second is lost", async () => {
+  const state = fresh("json");
+  const peers = openPeers({ state });
+  peers.block("a");
+  fs.writeFileSync(`${state}.lock`, "");
+  const warned = once(process, "warning");
+  peers.close();
+  const [{ message }] = await warned as [Error];
+  assert.match(message, /the last second is not written/);
 });

@@ -74,6 +74,7 @@ export class StateKeeper {
     this.#dropForgotten();
     // The last chance: others may be at it for a while.
     for (let tries = 0; this.#unwritten.size > 0 && tries < CLOSING_TRIES; ) if (!this.#write([...this.#unwritten.keys()].slice(0, ROWS_MAX))) tries++;
+    if (this.#unwritten.size > 0) this.#warn("the last second is not written, as others are at it");
     this.#guarded(() => this.#store.close());
     this.#book.onChange = () => {};
   }
