@@ -2,7 +2,7 @@ import { runCall } from "./call.ts";
 import type { CallHost } from "./call.ts";
 import { nowNs, toNs } from "./clock.ts";
 import { FollowedBody } from "./followed-body.ts";
-import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
+import { aDuration, aFieldName, aFunction, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
 import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
@@ -44,7 +44,7 @@ const DEFAULTS: CheckedFetchOptions = Object.freeze({ retry: "safe-methods", rou
 
 const RULES: Rules<Required<FetchOptions>> = {
   ...LIMIT_RULES, retry: oneOf("safe-methods", "idempotent-methods", "never"), fetch: aFunction, peer: aFunction, routes: texts,
-  bodyIdleMs: aDuration, deadlineHeader: aText,
+  bodyIdleMs: aDuration, deadlineHeader: aFieldName,
 };
 
 /** Source: RFC 9110 §9.2.1 and §9.2.2. */
@@ -72,7 +72,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     const request = typeof input === "object" && "url" in input ? input : undefined;
     // What is no call at all is the other's to refuse.
     if (!isInit(given) || isSpent(request, given)) return (send ?? globalThis.fetch)(input, given);
-    const init = given === null ? undefined : ownOf(given);
+    const init = given === null ? undefined : lastingOf(given);
     const text = request === undefined ? String(input) : request.url;
     const target = targetOf(text);
     // What is no call to anybody (data:, blob:) has no peer.
@@ -142,9 +142,18 @@ function isSpent(request: Request | undefined, init: Init | null | undefined): b
   return request !== undefined && (init?.body ?? null) === null && (request.bodyUsed || request.body?.locked === true);
 }
 
-/** What is inherited counts as well, of a `Request` in this place, say; a copy by spreading would lose it. */
-function ownOf(init: Init | undefined): Init | undefined {
-  if (init === undefined || Object.getPrototypeOf(init) === Object.prototype) return init;
+/**
+ * Options that may be read more than once. What is inherited counts as well, of a `Request` in this place, say, and a copy by
+ * spreading would lose it; headers may come from an iterator, which gives them once.
+ */
+function lastingOf(init: Init | undefined): Init | undefined {
+  if (init === undefined) return undefined;
+  const { headers } = init;
+  const given = Object.getPrototypeOf(init) === Object.prototype ? init : ownOf(init);
+  return typeof headers === "object" && headers !== null && "next" in headers && Symbol.iterator in headers ? { ...given, headers: new Headers(headers) } : given;
+}
+
+function ownOf(init: Init): Init {
   return Object.fromEntries(INIT_MEMBERS.flatMap((name) => {
     const value: unknown = (init as Record<string, unknown>)[name];
     return value === undefined ? [] : [[name, value]];

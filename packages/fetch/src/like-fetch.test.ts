@@ -14,6 +14,7 @@ type Init = Parameters<Fetch>[1];
 const USES: Readonly<Record<string, (fetch: Fetch, origin: string) => Promise<unknown>>> = {
   "a request in place of the options": async (fetch, origin) => (await fetch(`${origin}/other`, new Request(origin, { method: "PUT", body: "b", headers: { "x-a": "1" } }) as Init)).text(),
   "options that are inherited": async (fetch, origin) => (await fetch(origin, Object.create({ method: "PUT", body: "b", headers: { "x-a": "2" } }) as Init)).text(),
+  "headers that come once": async (fetch, origin) => (await fetch(origin, { method: "POST", body: "b", headers: new Map([["x-a", "3"]]).entries() as unknown as [string, string][] })).text(),
   "no options": async (fetch, origin) => (await fetch(origin, null as unknown as Init)).text(),
   "a signal that is null": async (fetch, origin) => (await fetch(origin, { signal: null })).text(),
   "a buffer of one's own": async (fetch, origin) => {

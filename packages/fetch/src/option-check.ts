@@ -34,6 +34,8 @@ const MS_MAX = 365 * 24 * 3600 * 1000;
 
 export const aDuration: Rule = (value) => (isBetween(value, 0, MS_MAX) && value > 0 ? undefined : "must be ms above 0, a year at most");
 export const aText: Rule = (value) => (typeof value === "string" && value !== "" ? undefined : "must be a text");
+/** Source: RFC 9110 §5.1. */
+export const aFieldName: Rule = (value) => (typeof value === "string" && /^[\w!#$%&'*+.^`|~-]+$/.test(value) ? undefined : "must be the name of a header");
 export const texts: Rule = (value) => (Array.isArray(value) && value.every((one) => typeof one === "string") ? undefined : "must be a list of texts");
 export const aFunction: Rule = (value) => (typeof value === "function" ? undefined : "must be a function");
 export const aSignal: Rule = (value) => (isObject(value) && "aborted" in value && "addEventListener" in value ? undefined : "must be an AbortSignal");

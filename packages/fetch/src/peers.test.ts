@@ -395,6 +395,12 @@ test("run: who aborts a call when they hear of its admission has aborted it", as
   }
 });
 
+test("fetch: the name of a header that is none is refused at once, and is no failure of every peer", () => {
+  const { peers } = open();
+  for (const deadlineHeader of ["x deadline", "", "x\ny", "é"]) assert.throws(() => peers.fetch({ deadlineHeader }), { code: "OPTION_INVALID", option: "fetch.deadlineHeader" });
+  assert.ok(peers.fetch({ deadlineHeader: "X-Deadline-Ms" }));
+});
+
 test("acquire: its option is checked as all others are", () => {
   const { peers } = open();
   assert.throws(() => peers.acquire(KEY, { sit: "stream" } as object), { code: "OPTION_INVALID", option: "acquire.sit" });
