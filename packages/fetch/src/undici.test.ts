@@ -109,3 +109,14 @@ test("undici: a request that stood in a queue for all of its time is never sent"
   assert.equal(peers.explain("http://a.example").failuresInARow, 1);
   assert.equal(clock.timers, 0);
 });
+
+test("undici: a handler of its older generation is undici's to refuse, and nobody waits for ever", () => {
+  const peers = openPeers();
+  peers.block("http://a.example");
+  const older = { onConnect() {}, onError() {} } as unknown as UndiciHandler;
+  const dispatched: UndiciHandler[] = [];
+  const dispatch = peers.undici()((_request: UndiciRequest, handler: UndiciHandler) => dispatched.push(handler) > 0) as (request: UndiciRequest, handler: UndiciHandler) => boolean;
+  dispatch({ origin: "http://a.example", path: "/", method: "GET" }, older);
+  assert.equal(dispatched[0], older);
+  assert.equal(peers.explain("http://a.example").inFlight, 0);
+});

@@ -75,7 +75,8 @@ export function interceptorThrough(host: CallHost, enter: (key: string) => void,
   const tries: Tries = new WeakMap();
   return (dispatch: Dispatch): Dispatch => (request, handler) => {
     // A tunnel or an upgrade is no exchange of a request and an answer; a request to nobody is undici's to refuse.
-    if (request.origin === undefined || request.method === "CONNECT" || request.upgrade) return dispatch(request, handler);
+    // So is a handler of undici's older generation, which would hear nothing of us: the fetch of Node.js 24 with an undici 8, say.
+    if (request.origin === undefined || request.method === "CONNECT" || request.upgrade || isOlder(handler)) return dispatch(request, handler);
     const origin = usualOrigin(typeof request.origin === "string" ? request.origin : request.origin.origin);
     const key = peer === undefined ? origin : peer(origin);
     enter(key);
@@ -95,6 +96,10 @@ export function interceptorThrough(host: CallHost, enter: (key: string) => void,
       throw error;
     }
   };
+}
+
+function isOlder(handler: UndiciHandler): boolean {
+  return handler.onRequestStart === undefined && "onConnect" in handler;
 }
 
 function refuse(handler: UndiciHandler, refusal: PeerError): true {
