@@ -130,10 +130,10 @@ export class Attempt<T> implements Alarm, Sent {
 }
 
 /** What an attempt says of the peer that ended by itself; the book learns it. Throws what the user's judge throws: then nothing is known. */
-export function judge<T>({ book }: CallHost, pass: Pass, options: CheckedRunOptions<T>, isValue: boolean, what: unknown, now: number): Outcome {
+export function judge<T>({ book, platform }: CallHost, pass: Pass, options: CheckedRunOptions<T>, isValue: boolean, what: unknown, now: number): Outcome {
   let outcome: Outcome;
   try {
-    outcome = isValue ? options.judgeValue(what as T) : options.judgeError(what);
+    outcome = isValue ? options.judgeValue(what as T) : (options.judgeError?.(what) ?? { kind: platform.kindOfError?.(what) ?? "failed" });
   } catch (error) {
     book.release(pass);
     throw error;

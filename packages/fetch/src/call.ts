@@ -9,6 +9,7 @@ import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass, PeerBook } from "./peer-book.ts";
 import type { PeerRecord } from "./peer-record.ts";
+import type { Platform } from "./platform.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
 /** One attempt that is over, for those who watch. */
@@ -29,6 +30,7 @@ export interface CallHost {
   readonly alarms: AlarmQueue;
   /** Undefined while nobody watches. */
   readonly report: ((report: AttemptReport) => void) | undefined;
+  readonly platform: Platform;
 }
 
 /** How an attempt ended, or the call without one. */

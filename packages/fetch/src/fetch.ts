@@ -5,13 +5,14 @@ import { nowNs, toNs } from "./clock.ts";
 import { FollowedBody } from "./followed-body.ts";
 import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
+import type { PeersHost } from "./peers-host.ts";
+import type { Platform } from "./platform.ts";
 import { judgeResponse } from "./response-advice.ts";
 import { parseRoute, siteOf } from "./route.ts";
 import { checkHedge, LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
-import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
+import type { TapDispatcher } from "./tap-dispatcher.ts";
 import { parsed, targetOf } from "./target.ts";
 import { watchBody } from "./tracked-response.ts";
 
@@ -54,14 +55,14 @@ const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
 const IDEMPOTENCY_KEY = "idempotency-key";
 
 /** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
-export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
+export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
   checkOptions("fetch", given as Required<FetchOptions>, RULES);
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
   checkHedge("fetch", options);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
   const { totalMs } = limits;
   const templates = routes.map(parseRoute);
-  const { clock } = host;
+  const { clock, platform } = host;
   const shared: CheckedRunOptions<Response> = {
     ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
     discard: (response) => void response.body?.cancel().catch(() => {}),
@@ -77,7 +78,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     if (target === undefined) return (send ?? globalThis.fetch)(input, init);
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
     const key = peer === undefined ? target.origin : peer(parsed(text));
-    enter(key);
+    host.enter(key);
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
     const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
@@ -88,7 +89,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       site: siteOf(method, target.path, templates),
       attempts: isRepeatable ? shared.attempts : 1,
       signal: signal ?? undefined,
-      judgeError: (error) => judgeFetchError(error, request, text, method, init),
+      judgeError: (error) => judgeFetchError(platform, error, request, text, method, init),
       judgeValue(answer) {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
@@ -108,7 +109,7 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       const sender = send ?? globalThis.fetch;
       const its: TappedInit = { ...init };
       // A request that was made before may have a dispatcher of its own, which nobody can see.
-      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher(its.dispatcher) : undefined;
+      const tap = request === undefined && send === undefined ? platform.tap?.(sender, its.dispatcher) : undefined;
       taps[number] = tap;
       if (tap !== undefined) its.dispatcher = tap;
       // The caller's reason, and the end of the whole, are what its body ends with.
@@ -121,8 +122,8 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
 }
 
 /** A request that cannot be made (a bad header, say), or whose own body throws, is no fault of the peer, and no use to repeat. */
-function judgeFetchError(error: unknown, request: Request | undefined, url: string, method: string, init: Init | undefined): Outcome {
-  const kind = kindOfError(error);
+function judgeFetchError({ kindOfError }: Platform, error: unknown, request: Request | undefined, url: string, method: string, init: Init | undefined): Outcome {
+  const kind = kindOfError?.(error) ?? "failed";
   if (kind !== "failed") return { kind };
   const cause = (error as { cause?: { code?: unknown; name?: unknown } } | undefined)?.cause;
   const isOurs = cause === undefined

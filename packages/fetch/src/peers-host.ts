@@ -1,19 +1,15 @@
 import { AlarmQueue } from "./alarm-queue.ts";
+import type { AttemptChannel } from "./attempt-channel.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import type { PeerError } from "./errors.ts";
 import type { PeerBook } from "./peer-book.ts";
+import type { Platform } from "./platform.ts";
 
 /** Who is told of every attempt that is over, and of every one that was not admitted. Must not throw. */
 export interface PeersWatcher {
   attempt(report: AttemptReport): void;
   refused(refusal: PeerError): void;
-}
-
-/** Where attempts are published, if there is such a thing on this platform. */
-export interface AttemptChannel {
-  readonly hasSubscribers: boolean;
-  publish(report: AttemptReport): void;
 }
 
 /**
@@ -26,6 +22,7 @@ export class PeersHost implements CallHost {
   readonly alarms: AlarmQueue;
   /** Before each use of a peer. Throws OPTION_INVALID for a key that is none, PEERS_CLOSED after disposal. */
   readonly enter: (key: string) => void;
+  readonly platform: Platform;
   readonly #channel: AttemptChannel | undefined;
   readonly #watchers = new Set<PeersWatcher>();
   readonly #report = (report: AttemptReport): void => {
@@ -33,12 +30,13 @@ export class PeersHost implements CallHost {
     for (const watcher of this.#watchers) watcher.attempt(report);
   };
 
-  constructor(book: PeerBook, clock: Clock, enter: (key: string) => void, channel: AttemptChannel | undefined) {
+  constructor(book: PeerBook, clock: Clock, enter: (key: string) => void, platform: Platform) {
     this.book = book;
     this.clock = clock;
     this.alarms = new AlarmQueue(clock);
     this.enter = enter;
-    this.#channel = channel;
+    this.platform = platform;
+    this.#channel = platform.openChannel?.();
     book.onRefusal = (refusal) => {
       for (const watcher of this.#watchers) watcher.refused(refusal);
     };

@@ -12,25 +12,18 @@ import type { TransitionKind } from "./peer-book.ts";
 import { explainPeer } from "./peer-explained.ts";
 import type { PeerExplained } from "./peer-explained.ts";
 import { lendHost, PeersHost } from "./peers-host.ts";
-import type { AttemptChannel } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
-import type { CheckedPeersOptions, PeersOptions } from "./peers-options.ts";
+import type { PeersOptions } from "./peers-options.ts";
+import type { Platform } from "./platform.ts";
 import { runOptions } from "./run-options.ts";
 import type { RunOptions, Work } from "./run-options.ts";
 import type { StateKeeper } from "./state/state-keeper.ts";
-import type { StateStore } from "./state/state-store.ts";
 import { PeerTransition } from "./transition.ts";
-
-/** One message on it for each attempt that is over: `AttemptReport`. */
-export const ATTEMPT_CHANNEL = "holdfast:attempt";
 
 export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
 type Listener = Parameters<EventTarget["addEventListener"]>[1];
 type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
-
-/** Opens what the peers of the book are remembered in. */
-export type KeepState = (state: string | StateStore, book: PeerBook, options: CheckedPeersOptions) => StateKeeper;
 
 /**
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
@@ -43,19 +36,19 @@ export class Peers extends EventTarget implements AsyncDisposable {
   readonly #state: StateKeeper | undefined;
   #isClosed = false;
 
-  constructor(given: PeersOptions, keepState?: KeepState) {
+  constructor(given: PeersOptions, platform: Platform = {}) {
     super();
     const options = peersOptions(given);
     this.#clock = options.clock;
     this.#book = new PeerBook(options);
-    this.#host = new PeersHost(this.#book, this.#clock, (key) => this.#enter(key), openChannel());
+    this.#host = new PeersHost(this.#book, this.#clock, (key) => this.#enter(key), platform);
     lendHost(this, this.#host);
     this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
     if (options.state === undefined) return;
-    if (keepState === undefined) throw new OptionError("openPeers.state", "this build, for browsers, keeps no state");
-    this.#state = keepState(options.state, this.#book, options);
+    if (platform.keepState === undefined) throw new OptionError("openPeers.state", "this build, for browsers, keeps no state");
+    this.#state = platform.keepState(options.state, this.#book, options);
   }
 
   override addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
@@ -83,7 +76,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
-    return fetchThrough(this.#host, this.#host.enter, options);
+    return fetchThrough(this.#host, options);
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
@@ -149,10 +142,4 @@ export class Peers extends EventTarget implements AsyncDisposable {
     if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
     this.#state?.refresh();
   }
-}
-
-/** Undefined where the platform has none. */
-function openChannel(): AttemptChannel | undefined {
-  const { getBuiltinModule } = globalThis.process ?? {};
-  return getBuiltinModule?.("node:diagnostics_channel")?.channel(ATTEMPT_CHANNEL);
 }

@@ -52,6 +52,11 @@ export function asksDispatchers(fetch: unknown): boolean {
   return known.isNative;
 }
 
+/** A tap for a request that this fetch is to send, if it asks dispatchers. `dispatcher`: the one that the caller wants. */
+export function tapOf(fetch: unknown, dispatcher: unknown): TapDispatcher | undefined {
+  return asksDispatchers(fetch) ? new TapDispatcher(dispatcher) : undefined;
+}
+
 /**
  * TapDispatcher stands between one call of fetch and the dispatcher that sends. It ends the request, and hears how the body
  * ends, for next to nothing: an AbortSignal costs a tenth of a request, another body stream as much.

@@ -4,9 +4,11 @@ import { nowNs, toMs, toNs } from "./clock.ts";
 import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { aDuration, aFunction, checkOptions, oneOf, texts } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { isWorthAnother, kindOfError } from "./outcome.ts";
+import { kindOfError } from "./error-codes.ts";
+import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass } from "./peer-book.ts";
+import type { PeersHost } from "./peers-host.ts";
 import { judgeResponse } from "./response-advice.ts";
 import type { ResponseHeaders } from "./response-advice.ts";
 import { remembering } from "./remembering.ts";
@@ -68,7 +70,7 @@ export type UndiciInterceptor = (dispatch: any) => any;
  * further attempts: undici's own retry interceptor does, composed after this one, and each of its attempts is admitted anew
  * and taken from the peer's budget.
  */
-export function interceptorThrough(host: CallHost, enter: (key: string) => void, given: UndiciOptions): UndiciInterceptor {
+export function interceptorThrough(host: PeersHost, given: UndiciOptions): UndiciInterceptor {
   checkOptions("undici", given as Required<UndiciOptions>, RULES);
   const { peer, routes = [] } = given;
   const templates = routes.map(parseRoute);
@@ -78,7 +80,7 @@ export function interceptorThrough(host: CallHost, enter: (key: string) => void,
     if (request.origin === undefined || request.method === "CONNECT" || request.upgrade) return dispatch(request, handler);
     const origin = usualOrigin(typeof request.origin === "string" ? request.origin : request.origin.origin);
     const key = peer === undefined ? origin : peer(origin);
-    enter(key);
+    host.enter(key);
     const now = nowNs(host.clock);
     const pass = host.book.admit(key, siteOf(request.method, request.path, templates), now);
     if (pass instanceof PeerError) return refuse(handler, pass);
