@@ -1,5 +1,3 @@
-import type { Evidence } from "@holdfast/core/peer";
-
 /** What one attempt came to. */
 export type OutcomeKind =
   /** The peer did what it should; also a refusal of what was asked, such as 404. */
@@ -39,27 +37,18 @@ export interface Outcome {
   readonly status?: number;
 }
 
-/** What each says about the peer. A connection that was reset is the peer's fault: a success in between ends the streak. */
-const EVIDENCE: Readonly<Record<OutcomeKind, Evidence>> = {
-  "works": "works", "refused": "remote-fault", "reset": "remote-fault", "dns": "remote-fault", "tls": "remote-fault",
-  "timed-out": "remote-fault", "overload": "overload", "server-error": "remote-fault", "body-broken": "remote-fault", "failed": "remote-fault",
-  "local": "local-fault", "cancelled": "cancelled",
-};
-
-export const OUTCOME_KINDS = Object.keys(EVIDENCE) as readonly OutcomeKind[];
-
-export function evidenceOfKind(kind: OutcomeKind): Evidence {
-  return EVIDENCE[kind];
+/** Does it tell against the peer? A connection that was reset does: a success in between ends the streak. */
+export function isFault(kind: OutcomeKind): boolean {
+  return kind !== "works" && kind !== "overload" && kind !== "local" && kind !== "cancelled";
 }
 
-const ANSWERS: ReadonlySet<OutcomeKind> = new Set(["works", "overload", "server-error", "body-broken"]);
+const ARRIVALS: ReadonlySet<OutcomeKind> = new Set(["works", "overload", "server-error", "body-broken"]);
 
 /** Did anything of the peer arrive? */
-export function isAnswer(kind: OutcomeKind): boolean {
-  return ANSWERS.has(kind);
+export function hasArrived(kind: OutcomeKind): boolean {
+  return ARRIVALS.has(kind);
 }
 
 export function isWorthAnother({ kind, retry, retryAfterMs }: Outcome): boolean {
-  if (retryAfterMs === "never") return false;
-  return retry ?? (kind !== "works" && kind !== "local" && kind !== "cancelled");
+  return retryAfterMs !== "never" && (retry ?? (kind === "overload" || isFault(kind)));
 }

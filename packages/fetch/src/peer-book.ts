@@ -5,7 +5,7 @@ import {
 import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
 import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError, withoutStack } from "./errors.ts";
-import { evidenceOfKind, isAnswer } from "./outcome.ts";
+import { hasArrived, isFault } from "./outcome.ts";
 import type { Outcome, OutcomeKind } from "./outcome.ts";
 import { NO_ROW, PeerRecord } from "./peer-record.ts";
 import type { InFlight, Site, Trouble } from "./peer-record.ts";
@@ -223,14 +223,12 @@ export class PeerBook {
   judge({ record, epoch }: Pick<Pass, "record" | "epoch">, outcome: Outcome, now: number): void {
     if (record.numbers === NO_ROW) return; // K6
     const { kind, retryAfterMs } = outcome;
-    if (this.#fallen.length > 0 && isAnswer(kind)) this.#rejoin(); // K7
+    if (this.#fallen.length > 0 && hasArrived(kind)) this.#rejoin(); // K7
     if (typeof retryAfterMs === "number") this.#advise(record, retryAfterMs, now);
-    switch (evidenceOfKind(kind)) {
-      case "works": return outcome.isProof === false ? undefined : this.#works(record, now);
-      case "overload": return this.#overloaded(record, epoch, typeof retryAfterMs === "number", now);
-      case "remote-fault": case "ambiguous": return this.#faulted(record, epoch, kind, now);
-      default: return; // K5
-    }
+    if (isFault(kind)) this.#faulted(record, epoch, kind, now);
+    else if (kind === "overload") this.#overloaded(record, epoch, typeof retryAfterMs === "number", now);
+    else if (kind === "works" && outcome.isProof !== false) this.#works(record, now);
+    // K5
   }
 
   /** The body of an answer broke off. From now on only whole answers prove that the peer works. */
@@ -368,7 +366,7 @@ export class PeerBook {
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
     if (goesDown) {
       trouble.isDown = true;
-      if (!isAnswer(kind) && this.#fallen.length < this.#options.peersMax) this.#fallen.push(record);
+      if (!hasArrived(kind) && this.#fallen.length < this.#options.peersMax) this.#fallen.push(record);
     }
     if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", kind, now); // K1
     this.onChange(record, "hard");

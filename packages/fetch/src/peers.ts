@@ -8,7 +8,6 @@ import { fetchThrough } from "./fetch.ts";
 import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
 import { PeerBook } from "./peer-book.ts";
-import type { TransitionKind } from "./peer-book.ts";
 import { explainPeer } from "./peer-explained.ts";
 import type { PeerExplained } from "./peer-explained.ts";
 import { lendHost, PeersHost } from "./peers-host.ts";
@@ -19,17 +18,13 @@ import type { Platform } from "./platform.ts";
 import { runOptions } from "./run-options.ts";
 import type { RunOptions, Work } from "./run-options.ts";
 import type { StateKeeper } from "./state/state-keeper.ts";
-import { PeerTransition } from "./transition.ts";
-
-export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
-type Listener = Parameters<EventTarget["addEventListener"]>[1];
-type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
+import { PeerTransition, TransitionTarget } from "./transition.ts";
 
 /**
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
  * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest.
  */
-export class Peers extends EventTarget implements AsyncDisposable {
+export class Peers extends TransitionTarget implements AsyncDisposable {
   readonly #book: PeerBook;
   readonly #clock: Clock;
   readonly #host: PeersHost;
@@ -49,14 +44,6 @@ export class Peers extends EventTarget implements AsyncDisposable {
     if (options.state === undefined) return;
     if (platform.keepState === undefined) throw new OptionError("openPeers.state", "this build, for browsers, keeps no state");
     this.#state = platform.keepState(options.state, this.#book, options);
-  }
-
-  override addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
-    super.addEventListener(kind, listener as Listener, options);
-  }
-
-  override removeEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
-    super.removeEventListener(kind, listener as Listener, options);
   }
 
   /**
