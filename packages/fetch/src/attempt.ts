@@ -6,8 +6,8 @@ import type { Outcome } from "./outcome.ts";
 import type { Pass } from "./peer-book.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
-/** Work that may end its own attempt later, when the answer's body is still on its way. */
-export type AttemptWork<T> = (signal: AbortSignal, attempt: number, controller: AbortController) => T | PromiseLike<T>;
+/** Work that may want to know how long it has, in ns; Infinity = no bound. */
+export type AttemptWork<T> = (signal: AbortSignal, attempt: number, withinNs: number) => T | PromiseLike<T>;
 
 /** What is known of an answer: the pass under which it was asked for, and what ends the rest of it. */
 export interface Sent {
@@ -67,7 +67,7 @@ export class Attempt<T> implements Alarm, Sent {
     if (this.dueAt !== Infinity) alarms.arm(this);
     let value: T;
     try {
-      value = await work(this.controller.signal, this.number, this.controller);
+      value = await work(this.controller.signal, this.number, this.dueAt - this.pass.startedAt);
     } catch (error) {
       if (!this.#isOver) this.#judge(false, error);
       return;
@@ -149,9 +149,4 @@ export function isAnswer(isValue: boolean, outcome: Outcome | undefined): boolea
 
 export function reportOf({ record, site, startedAt }: Pass, attempt: number, outcome: Outcome, now: number, isHedge: boolean): AttemptReport {
   return { peer: record.key, site: site.name, attempt, outcome, durationMs: toMs(now - startedAt), ...(isHedge ? { hedge: true } : {}) };
-}
-
-/** Holds on to nothing else: who keeps it for long keeps no answer. */
-export function endOf(controller: AbortController): (reason: unknown) => void {
-  return (reason) => controller.abort(reason);
 }

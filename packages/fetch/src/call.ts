@@ -55,7 +55,7 @@ async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, op
   let isValue = true;
   let what: unknown;
   try {
-    what = await work(controller.signal, 1, controller);
+    what = await work(controller.signal, 1, Infinity);
   } catch (error) {
     isValue = false;
     what = error;

@@ -1,7 +1,5 @@
-import { endOf } from "./attempt.ts";
 import { runCall } from "./call.ts";
-import type { CallHost } from "./call.ts";
-import { nowNs, toNs } from "./clock.ts";
+import { nowNs, toMs, toNs } from "./clock.ts";
 import { FollowedBody } from "./followed-body.ts";
 import { aDuration, aFunction, aText, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
@@ -52,7 +50,6 @@ const RULES: Rules<Required<FetchOptions>> = {
 /** Source: RFC 9110 §9.2.1 and §9.2.2. */
 const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
-const IDEMPOTENCY_KEY = "idempotency-key";
 
 /** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
 export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
@@ -80,7 +77,7 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
     const key = peer === undefined ? target.origin : peer(parsed(text));
     host.enter(key);
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
-    const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
+    const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || headersOf(request, init).has("idempotency-key"));
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
     /** By the number of the attempt. */
     const taps: (TapDispatcher | undefined)[] = [];
@@ -94,18 +91,18 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      deliver(response, { number, pass: { record, epoch }, controller }) {
+      deliver(response, { number, pass, controller }) {
         const tap = taps[number];
         const isHeard = tap?.isUsed === true;
         isTapped ||= isHeard;
         if (response.body === null) return;
-        const followed = new FollowedBody(host, record, response, { epoch, abort: endOf(controller), signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        const followed = new FollowedBody(host, pass, response, { controller, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
         // Who sends sees neither silences nor what cannot be decoded.
         if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
         else watchBody(response, followed);
       },
     };
-    return runCall(host, key, (attemptSignal, number) => {
+    return runCall(host, key, (attemptSignal, number, withinNs) => {
       const sender = send ?? globalThis.fetch;
       const its: TappedInit = { ...init };
       // A request that was made before may have a dispatcher of its own, which nobody can see.
@@ -115,7 +112,7 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
       // The caller's reason, and the end of the whole, are what its body ends with.
       if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
       else attemptSignal.addEventListener("abort", tap);
-      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
+      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, toMs(withinNs));
       return sender(input, its as Init);
     }, call);
   };
@@ -147,9 +144,9 @@ function mayBeRepeated(method: string, retry: FetchOptions["retry"]): boolean {
   return (retry === "idempotent-methods" ? IDEMPOTENT : SAFE).has(method);
 }
 
-function hasIdempotencyKey(request: Request | undefined, init: Init | undefined): boolean {
-  if (init?.headers !== undefined) return new Headers(init.headers).has(IDEMPOTENCY_KEY);
-  return request?.headers.has(IDEMPOTENCY_KEY) === true;
+/** A copy. */
+function headersOf(request: Request | undefined, init: Init | undefined): Headers {
+  return new Headers(init?.headers ?? request?.headers);
 }
 
 /** What flows is gone when it was read. */
@@ -161,14 +158,7 @@ function canBeSentAgain(request: Request | undefined, init: Init | undefined): b
 }
 
 function withDeadline(request: Request | undefined, init: Init | undefined, name: string, deadlineMs: number): Headers {
-  const headers = new Headers(init?.headers ?? request?.headers);
-  headers.set(name, String(Math.ceil(deadlineMs)));
+  const headers = headersOf(request, init);
+  headers.set(name, String(Math.ceil(Math.min(deadlineMs, Number.MAX_SAFE_INTEGER))));
   return headers;
-}
-
-/** What this attempt has, in ms; the whole may end it before. */
-function deadlineOf({ book, clock }: CallHost, key: string, { site, deadline, attemptMs = Infinity, totalMs = Infinity }: CheckedRunOptions<Response>): number {
-  const now = nowNs(clock);
-  const learnedMs = deadline === "none" ? Infinity : book.siteDeadlineMs(key, site, now);
-  return Math.min(learnedMs, attemptMs, totalMs, Number.MAX_SAFE_INTEGER);
 }

@@ -92,7 +92,7 @@ export class Peers extends TransitionTarget implements AsyncDisposable {
     this.#enter(key);
     const now = nowNs(this.#clock);
     const { forMs, reason = "" } = options;
-    this.#book.block(key, { untilNs: forMs === undefined ? "never" : now + toNs(forMs), reason }, now);
+    this.#book.block(key, forMs === undefined ? Infinity : now + toNs(forMs), reason, now);
   }
 
   /** Takes a block back; true if there was one. What the options of `openPeers` deny stays denied. */

@@ -1,4 +1,4 @@
-/** What becomes of an answer's body, for whoever wants to know. One of the three is called, once, if the body is read at all. */
+/** What becomes of an answer's body, for whoever wants to know. One of the first three is called, once, if the body is read at all. */
 export interface BodyWatch {
   /** All of it arrived. */
   onEnd(): void;
@@ -6,12 +6,12 @@ export interface BodyWatch {
   onBroken(error: unknown): void;
   /** Whoever read it wanted no more. */
   onCancel(): void;
-  /** Ends the request, and with it the body. */
-  readonly abort: (reason: unknown) => void;
-  /** The longest silence within the body, in ms; undefined = no bound. The error with which it ends. */
-  readonly idle: { readonly ms: number; readonly error: () => Error } | undefined;
-  setTimer(wake: () => void, delayMs: number): unknown;
-  clearTimer(timer: unknown): void;
+  /** Are there silences within the body that are too long? */
+  readonly hasIdleBound: boolean;
+  /** A chunk is waited for, */
+  onWait(): void;
+  /** and no longer. */
+  onWaited(): void;
 }
 
 const WATCH: unique symbol = Symbol("body watch");
@@ -65,7 +65,7 @@ function makePrototype(base: Response): object {
 function reader(base: Response, name: (typeof READERS)[number]): (this: Watched) => Promise<unknown> {
   return async function (this: Watched): Promise<unknown> {
     const watch = this[WATCH];
-    if (watch.idle !== undefined && !this.bodyUsed && this.body !== null) {
+    if (watch.hasIdleBound && !this.bodyUsed && this.body !== null) {
       // Only a stream shows silences: the same method of an answer made of it.
       return (new Response(this.body, { headers: this.headers })[name] as () => Promise<unknown>)();
     }
@@ -90,8 +90,7 @@ function watchedStream(body: ReadableStream<Uint8Array>, watch: BodyWatch): Read
     async pull(controller) {
       // Outside of what is judged: a body that somebody else holds is no fault of the peer.
       source ??= body.getReader();
-      const { idle } = watch;
-      const timer = idle && watch.setTimer(() => watch.abort(idle.error()), idle.ms);
+      watch.onWait();
       try {
         const { done, value } = await source.read();
         if (!done) return controller.enqueue(value);
@@ -101,7 +100,7 @@ function watchedStream(body: ReadableStream<Uint8Array>, watch: BodyWatch): Read
         watch.onBroken(error);
         throw error;
       } finally {
-        if (timer !== undefined) watch.clearTimer(timer);
+        watch.onWaited();
       }
     },
     async cancel(reason) {

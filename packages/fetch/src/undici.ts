@@ -191,8 +191,7 @@ class Exchange implements UndiciHandler, Alarm {
   }
 
   onResponseEnd(controller: Controller, trailers: Headers): void {
-    const { record, epoch } = this.#pass;
-    if (this.#state === "answering" && this.#hasBody && record.bodiesBreak) this.#host.book.bodyEnded(record, epoch, nowNs(this.#host.clock));
+    if (this.#state === "answering" && this.#hasBody && this.#pass.record.bodiesBreak) this.#host.book.bodyEnded(this.#pass, nowNs(this.#host.clock));
     this.#state = "over";
     this.#handler.onResponseEnd?.(controller, trailers);
   }
@@ -206,8 +205,7 @@ class Exchange implements UndiciHandler, Alarm {
       if (isOurs) this.#host.book.censored(this.#pass, now);
       this.#settle({ kind: isOurs ? "cancelled" : kindOfError(error) }, undefined, now, error);
     } else if (this.#state === "answering" && !isOurs) {
-      const { record, epoch } = this.#pass;
-      this.#host.book.bodyBroke(record, epoch, now);
+      this.#host.book.bodyBroke(this.#pass, now);
       this.#remember(error);
     }
     this.#state = "over";
