@@ -64,7 +64,7 @@ test("book: K6: what is forgotten takes all of it along, and what comes later is
   assert.deepEqual([...book.records.keys()].map((key) => explainPeer(book, key, now)), before);
   const again = explainPeer(book, "late", now);
   assert.equal(again.failuresInARow, 0);
-  assert.equal(admit(book, "late", now).record.epoch, 0);
+  assert.equal(admit(book, "late", now).record.trouble, undefined);
   assert.equal(book.learned(admit(book, "late", now, "GET /").site), undefined);
 });
 

@@ -378,7 +378,7 @@ export class PeerBook {
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
     this.evidenceAt(record, now);
-    if (isAdvised || epoch < record.epoch) return; // K2
+    if (isAdvised || epoch < (record.trouble?.epoch ?? 0)) return; // K2
     const trouble = record.troubled();
     if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
     this.#coolDown(record, trouble, "cooling-down", "overload", now);
@@ -398,7 +398,7 @@ export class PeerBook {
     if (!(adviceMs > 0)) return;
     const backoff = (record.troubled().backoff ??= newBackoff());
     const before = retryAtOf(backoff);
-    takeAdvice(backoff, this.#schedule, now, toNs(Math.min(adviceMs, this.#options.cooldownMaxMs)));
+    takeAdvice(backoff, this.#schedule, now, toNs(adviceMs));
     const until = retryAtOf(backoff);
     if (until <= before) return;
     this.onChange(record, "hard");

@@ -33,7 +33,7 @@ export class PeersHost implements CallHost {
   constructor(book: PeerBook, clock: Clock, enter: (key: string) => void, platform: Platform) {
     this.book = book;
     this.clock = clock;
-    this.alarms = new AlarmQueue(clock);
+    this.alarms = new AlarmQueue(clock, platform.scopes?.());
     this.enter = enter;
     this.platform = platform;
     this.#channel = platform.openChannel?.();

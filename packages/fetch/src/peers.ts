@@ -1,7 +1,7 @@
 // Of whoever uses the package, `lib` may have no disposal.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { runCall } from "./call.ts";
-import { nowNs, toMs, toNs } from "./clock.ts";
+import { nowNs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 import { OptionError, PeerError } from "./errors.ts";
 import { fetchThrough } from "./fetch.ts";
@@ -69,10 +69,9 @@ export class Peers extends TransitionTarget implements AsyncDisposable {
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
   acquire(key: string, { site = "" }: { readonly site?: string } = {}): Permit {
     this.#enter(key);
-    const now = nowNs(this.#clock);
-    const pass = this.#book.admit(key, site, now);
+    const pass = this.#book.admit(key, site, nowNs(this.#clock));
     if (pass instanceof PeerError) throw pass;
-    return new Permit(this.#book, this.#clock, pass, toMs(this.#book.deadlineNs(pass.site, now)));
+    return new Permit(this.#host, pass);
   }
 
   /** What is known of the peer, and what stands in its way. */

@@ -1,3 +1,4 @@
+import type { ScopeClass } from "./alarm-queue.ts";
 import type { AttemptChannel } from "./attempt-channel.ts";
 import type { Fetch } from "./fetch.ts";
 import type { OutcomeKind } from "./outcome.ts";
@@ -13,6 +14,8 @@ export interface Platform {
   readonly kindOfError?: (error: unknown) => OutcomeKind;
   /** Taps a request that this fetch is to send, through the dispatcher that the caller wants; undefined if that fetch asks none. */
   readonly tap?: (fetch: Fetch, dispatcher: unknown) => TapDispatcher | undefined;
+  /** Its asynchronous contexts. */
+  readonly scopes?: () => ScopeClass | undefined;
   /** Where attempts are published. */
   readonly openChannel?: () => AttemptChannel | undefined;
   /** Opens what the peers of the book are remembered in. */

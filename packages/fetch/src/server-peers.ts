@@ -12,6 +12,7 @@ import type { UndiciInterceptor, UndiciOptions } from "./undici.ts";
 
 const SERVER: Platform = {
   kindOfError, tap: tapOf, openChannel: openAttemptChannel,
+  scopes: () => globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncResource,
   keepState: (state, book, options) => new StateKeeper(book, options.clock, options, openState(state)),
 };
 
