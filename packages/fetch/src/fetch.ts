@@ -38,9 +38,9 @@ export interface FetchOptions extends CallLimits {
   readonly deadlineHeader?: string;
 }
 
-type CheckedFetchOptions = Required<Pick<FetchOptions, "retry" | "routes" | "attempts">> & FetchOptions;
+type CheckedFetchOptions = CheckedRunOptions<Response> & Required<Pick<FetchOptions, "retry" | "routes">> & Omit<FetchOptions, keyof CallLimits>;
 
-const DEFAULTS: CheckedFetchOptions = Object.freeze({ retry: "safe-methods", routes: Object.freeze([]), attempts: 3 });
+const DEFAULTS: CheckedFetchOptions = { ...(RUN_DEFAULTS as CheckedRunOptions<Response>), attempts: 3, retry: "safe-methods", routes: [] };
 
 const RULES: Rules<Required<FetchOptions>> = {
   ...LIMIT_RULES, retry: oneOf("safe-methods", "idempotent-methods", "never"), fetch: aFunction, peer: aFunction, routes: texts,
@@ -60,10 +60,7 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
   const { totalMs } = limits;
   const templates = routes.map(parseRoute);
   const { clock, platform } = host;
-  const shared: CheckedRunOptions<Response> = {
-    ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
-    discard: (response) => void response.body?.cancel().catch(() => {}),
-  };
+  const shared: CheckedRunOptions<Response> = { ...limits, discard: (response) => void response.body?.cancel().catch(() => {}) };
   /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
   let isTapped = false;
 
