@@ -22,7 +22,7 @@ import { PeerTransition, TransitionTarget } from "./transition.ts";
 
 /**
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
- * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest.
+ * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest, and `platform` is what else there is.
  */
 export class Peers extends TransitionTarget implements AsyncDisposable {
   readonly #book: PeerBook;

@@ -1,11 +1,15 @@
-/** What becomes of an answer's body, for whoever wants to know. One of the first three is called, once, if the body is read at all. */
-export interface BodyWatch {
+/** Hears how the body of an answer ends: one of the three is called, once, if it does. */
+export interface BodyEnd {
   /** All of it arrived. */
   onEnd(): void;
   /** It broke off. */
   onBroken(error: unknown): void;
-  /** Whoever read it wanted no more. */
+  /** Whoever asked for it wanted no more. */
   onCancel(): void;
+}
+
+/** Hears how the body of an answer is read, too. */
+export interface BodyWatch extends BodyEnd {
   /** Are there silences within the body that are too long? */
   readonly hasIdleBound: boolean;
   /** A chunk is waited for, */
