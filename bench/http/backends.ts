@@ -7,7 +7,7 @@ import type { BenchOptions, Figure } from "../harness.ts";
 import { CLIENT_SETTINGS } from "./backend-client.ts";
 import type { BackendClientName, BackendParameters, BackendResult } from "./backend-client.ts";
 import type { Children } from "./children.ts";
-import { canHedge, HEDGED, NONE, OURS } from "./guards.ts";
+import { NONE, OURS } from "./guards.ts";
 import { percentilesOf } from "./open-loop.ts";
 import type { Begin, Percentiles, Taken } from "./open-loop.ts";
 import type { Manner, ServerBegan, ServerOrder, ServerReport } from "./server.ts";
@@ -18,7 +18,7 @@ const TROUBLED = 2;
 const PER_SECOND = 100;
 const LEAD_MS = 300;
 const SEED = 5;
-const OUR_NAMES: readonly BackendClientName[] = [OURS, HEDGED, "peers.fetch"];
+const OUR_NAMES: readonly BackendClientName[] = [OURS, "peers.fetch"];
 /** Shared best: so close to the best of the others, in their share, and in ms, per 1000, or requests for one. */
 const SHARED = { tookShare: 1.1, tookMs: 1, failed: 0, load: 0.01 } as const;
 
@@ -46,8 +46,7 @@ export async function measureBackends({ quick, note }: BenchOptions, children: C
     { name: "well", manner: "well", forMs: wellMs }, { name: "slow", manner: "slow", forMs: slowMs },
     { name: "dead", manner: "gone", forMs: goneMs }, { name: "back", manner: "well", forMs: backMs },
   ];
-  const hedges = await canHedge();
-  const names = (Object.keys(CLIENT_SETTINGS) as BackendClientName[]).filter((name) => name !== HEDGED || hedges);
+  const names = Object.keys(CLIENT_SETTINGS) as BackendClientName[];
   const random = dice(SEED);
   const runs: GroupRun[] = [];
   for (let round = 0; round < rounds; round++) {

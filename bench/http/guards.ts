@@ -13,14 +13,12 @@ export type Guard = (work: (signal: AbortSignal | undefined) => Promise<number>)
 export type Guards = (peer: string) => Guard;
 
 export const OURS = "peers.run";
-export const HEDGED = "peers.run, hedged";
 export const NONE = "no guard";
 
 /** In ms where it says nothing else. */
 export const SETTINGS = {
   [NONE]: "the bare call",
   [OURS]: "defaults: down after 5 failures in a row, left alone for 100 ms, then twice as long each time; learned deadline",
-  [HEDGED]: "defaults, and hedge: \"learned\"",
   "cockatiel, consecutive": "its README: ConsecutiveBreaker(5), halfOpenAfter 10 000; timeout 2000, aggressive",
   "cockatiel, sampling": "its README: SamplingBreaker threshold 0.2, duration 30 000; halfOpenAfter 10 000; timeout 2000, aggressive",
   "opossum": "its README: timeout 3000, errorThresholdPercentage 50, resetTimeout 30 000",
@@ -33,7 +31,6 @@ export type GuardName = keyof typeof SETTINGS;
 const OPENERS: Readonly<Record<GuardName, () => Promise<Guards>>> = {
   [NONE]: async () => () => (work) => work(undefined),
   [OURS]: async () => oursWith({ site: "GET /" }),
-  [HEDGED]: async () => oursWith({ site: "GET /", ...HEDGE }),
   "cockatiel, consecutive": () => cockatiel("consecutive"),
   "cockatiel, sampling": () => cockatiel("sampling"),
   "opossum": async () => {
@@ -57,21 +54,6 @@ const OPENERS: Readonly<Record<GuardName, () => Promise<Guards>>> = {
 
 export function openGuards(name: GuardName): Promise<Guards> {
   return OPENERS[name]();
-}
-
-/** An option of versions that know it. */
-const HEDGE: object = { hedge: "learned" };
-
-export async function canHedge(): Promise<boolean> {
-  const peers = openPeers();
-  try {
-    await peers.run("peer", async () => {}, HEDGE as RunOptions);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    peers.close();
-  }
 }
 
 function oursWith(options: RunOptions<number>): Guards {

@@ -1,20 +1,21 @@
 import type { Alarm } from "./alarm-queue.ts";
 import type { AttemptReport, CallHost } from "./call.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
+import { Ender } from "./ender.ts";
 import { DeadlineExceededError, withoutStack } from "./errors.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass } from "./peer-book.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
 /** Work that may want to know how long it has, in ns; Infinity = no bound. */
-export type AttemptWork<T> = (signal: AbortSignal, attempt: number, withinNs: number) => T | PromiseLike<T>;
+export type AttemptWork<T> = (ender: Ender, attempt: number, withinNs: number) => T | PromiseLike<T>;
 
 /** What is known of an answer: the pass under which it was asked for, and what ends the rest of it. */
 export interface Sent {
   /** Of the attempt; counts from 1. */
   readonly number: number;
   readonly pass: Pass;
-  readonly controller: AbortController;
+  readonly ender: Ender;
 }
 
 /** Whose attempts they are. */
@@ -38,7 +39,7 @@ export class Attempt<T> implements Alarm, Sent {
   readonly number: number;
   /** Does it go out beside another that is slow? */
   readonly isHedge: boolean;
-  readonly controller = new AbortController();
+  readonly ender = new Ender();
   /** The nearest of its deadlines, in ns; Infinity = never. */
   dueAt: number;
   place = -1;
@@ -67,7 +68,7 @@ export class Attempt<T> implements Alarm, Sent {
     if (this.dueAt !== Infinity) alarms.arm(this);
     let value: T;
     try {
-      value = await work(this.controller.signal, this.number, this.dueAt - this.pass.startedAt);
+      value = await work(this.ender, this.number, this.dueAt - this.pass.startedAt);
     } catch (error) {
       if (!this.#isOver) this.#judge(false, error);
       return;
@@ -90,7 +91,7 @@ export class Attempt<T> implements Alarm, Sent {
     this.#giveUp({ kind: isFault ? "timed-out" : "cancelled", retry: deadline !== "total" }, now);
     const error = withoutStack(() => new DeadlineExceededError(record.key, deadline, toMs(now - startedAt)));
     this.#owner.ended(this, false, error, now);
-    this.controller.abort(error);
+    this.ender.abort(error);
   }
 
   /** Nobody waits for it any more, and it is nobody's fault. The work is told by its signal; by itself if there is no reason. */
@@ -100,7 +101,7 @@ export class Attempt<T> implements Alarm, Sent {
     alarms.disarm(this);
     book.censored(this.pass, now);
     this.#giveUp({ kind: "cancelled" }, now);
-    this.controller.abort(reason);
+    this.ender.abort(reason);
   }
 
   #judge(isValue: boolean, what: unknown): void {

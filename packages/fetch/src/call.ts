@@ -3,6 +3,7 @@ import { Attempt, isAnswer, judge, reportOf } from "./attempt.ts";
 import type { AttemptOwner, AttemptWork, Sent } from "./attempt.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
+import { Ender } from "./ender.ts";
 import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { HedgeDelay } from "./hedge-delay.ts";
 import { isWorthAnother } from "./outcome.ts";
@@ -51,11 +52,11 @@ export function runCall<T>(host: CallHost, key: string, work: AttemptWork<T>, op
 
 /** Nothing can end the first attempt but itself: there is no race, and nothing to pay for one. */
 async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, options: CheckedRunOptions<T>, pass: Pass): Promise<T> {
-  const controller = new AbortController();
+  const ender = new Ender();
   let isValue = true;
   let what: unknown;
   try {
-    what = await work(controller.signal, 1, Infinity);
+    what = await work(ender, 1, Infinity);
   } catch (error) {
     isValue = false;
     what = error;
@@ -64,11 +65,11 @@ async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, op
   const outcome = judge(host, pass, options, isValue, what, now);
   host.report?.(reportOf(pass, 1, outcome, now, false));
   if (options.attempts > 1 && isWorthAnother(outcome)) {
-    const ended = { isValue, what, from: { number: 1, pass, controller } } as Ended<T>;
+    const ended = { isValue, what, from: { number: 1, pass, ender } } as Ended<T>;
     return new Promise((resolve, reject) => new Call(host, key, work, options, pass.startedAt, resolve, reject).goOn(ended, pass.record, now));
   }
   if (!isValue) throw what;
-  options.deliver?.(what as T, { number: 1, pass, controller });
+  options.deliver?.(what as T, { number: 1, pass, ender });
   return what as T;
 }
 

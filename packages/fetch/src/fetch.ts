@@ -88,18 +88,18 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      deliver(response, { number, pass, controller }) {
+      deliver(response, { number, pass, ender }) {
         const tap = taps[number];
         const isHeard = tap?.isUsed === true;
         isTapped ||= isHeard;
         if (response.body === null) return;
-        const followed = new FollowedBody(host, pass, response, { controller, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
+        const followed = new FollowedBody(host, pass, response, { ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs });
         // Who sends sees neither silences nor what cannot be decoded.
         if (isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding")) tap.follow(followed);
         else watchBody(response, followed);
       },
     };
-    return runCall(host, key, (attemptSignal, number, withinNs) => {
+    return runCall(host, key, (ender, number, withinNs) => {
       const sender = send ?? globalThis.fetch;
       const its: TappedInit = { ...init };
       // A request that was made before may have a dispatcher of its own, which nobody can see.
@@ -107,8 +107,8 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
       taps[number] = tap;
       if (tap !== undefined) its.dispatcher = tap;
       // The caller's reason, and the end of the whole, are what its body ends with.
-      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = attemptSignal;
-      else attemptSignal.addEventListener("abort", tap);
+      if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = ender.signal;
+      else ender.tell(tap);
       if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, toMs(withinNs));
       return sender(input, its as Init);
     }, call);

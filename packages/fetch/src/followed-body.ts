@@ -1,12 +1,13 @@
 import type { CallHost } from "./call.ts";
 import { nowNs, toMs } from "./clock.ts";
+import type { Ender } from "./ender.ts";
 import { DeadlineExceededError } from "./errors.ts";
 import type { Pass } from "./peer-book.ts";
 import type { BodyWatch } from "./tracked-response.ts";
 
 export interface FollowedTerms {
   /** Ends the request. */
-  readonly controller: AbortController;
+  readonly ender: Ender;
   readonly signal: AbortSignal | null | undefined;
   /** When all of it ends, in ns, and how long that was, in ms; Infinity = never. */
   readonly endsAt: number;
@@ -17,16 +18,16 @@ export interface FollowedTerms {
 /** Hands the caller's abort on. Apart from the answer, which nothing that the signal holds may hold. */
 class AbortRelay {
   readonly #signal: AbortSignal;
-  readonly #controller: AbortController;
+  readonly #ender: Ender;
 
-  constructor(signal: AbortSignal, controller: AbortController) {
+  constructor(signal: AbortSignal, ender: Ender) {
     this.#signal = signal;
-    this.#controller = controller;
+    this.#ender = ender;
     signal.addEventListener("abort", this, { once: true });
   }
 
   handleEvent(): void {
-    this.#controller.abort(this.#signal.reason);
+    this.#ender.abort(this.#signal.reason);
   }
 
   end(): void {
@@ -52,13 +53,13 @@ export class FollowedBody implements BodyWatch {
     this.#host = host;
     this.#pass = pass;
     this.#terms = terms;
-    const { controller, signal, endsAt, totalMs } = terms;
+    const { ender, signal, endsAt, totalMs } = terms;
     if (signal) {
-      this.#relay = new AbortRelay(signal, controller);
+      this.#relay = new AbortRelay(signal, ender);
       unread.register(answer, this.#relay, this.#relay);
     }
     // A body that nobody reads keeps no process alive.
-    if (endsAt !== Infinity) this.#timer = setEnd(host, pass, controller, "total", totalMs, toMs(Math.max(0, endsAt - nowNs(host.clock))), true);
+    if (endsAt !== Infinity) this.#timer = setEnd(host, pass, ender, "total", totalMs, toMs(Math.max(0, endsAt - nowNs(host.clock))), true);
   }
 
   get hasIdleBound(): boolean {
@@ -66,8 +67,8 @@ export class FollowedBody implements BodyWatch {
   }
 
   onWait(): void {
-    const { controller, idleMs } = this.#terms;
-    if (idleMs !== undefined) this.#idleTimer = setEnd(this.#host, this.#pass, controller, "body-idle", idleMs, idleMs, false);
+    const { ender, idleMs } = this.#terms;
+    if (idleMs !== undefined) this.#idleTimer = setEnd(this.#host, this.#pass, ender, "body-idle", idleMs, idleMs, false);
   }
 
   onWaited(): void {
@@ -94,7 +95,7 @@ export class FollowedBody implements BodyWatch {
 
 /** Apart, so that the timer holds no answer. */
 function setEnd(
-  { clock }: CallHost, { record: { key } }: Pass, controller: AbortController, deadline: "total" | "body-idle", deadlineMs: number, leftMs: number, isBackground: boolean,
+  { clock }: CallHost, { record: { key } }: Pass, ender: Ender, deadline: "total" | "body-idle", deadlineMs: number, leftMs: number, isBackground: boolean,
 ): unknown {
-  return clock.setTimer(() => controller.abort(new DeadlineExceededError(key, deadline, deadlineMs)), leftMs, isBackground);
+  return clock.setTimer(() => ender.abort(new DeadlineExceededError(key, deadline, deadlineMs)), leftMs, isBackground);
 }

@@ -333,7 +333,7 @@ test("hedge: one answer for the caller, every other is discarded, and nothing is
       made.push(value);
       return value;
     };
-    const call = runCall(host, KEY, work, {
+    const call = runCall(host, KEY, (ender, number) => work(ender.signal, number), {
       ...plain, attempts: attempts.length, hedgeAfterMs, signal: control.signal, backoffBaseMs: 20,
       ...(attemptMs === null ? { deadline: "none" } : { attemptMs }), ...(totalMs === null ? {} : { totalMs }),
       judgeValue: ({ attempt: number }) => ({ kind: number > 0 ? "works" : "server-error" }),

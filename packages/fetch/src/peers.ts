@@ -41,7 +41,7 @@ export class Peers extends TransitionTarget implements AsyncDisposable {
   run<T>(key: string, work: Work<T>, options?: RunOptions<T>): Promise<T> {
     try {
       const checked = runOptions(options);
-      return runCall(this.#host.enter(key), key, work, checked);
+      return runCall(this.#host.enter(key), key, (ender, attempt) => work(ender.signal, attempt), checked);
     } catch (error) {
       return Promise.reject(error);
     }

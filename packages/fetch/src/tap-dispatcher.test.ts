@@ -47,7 +47,7 @@ for (const [generation, make, fetch] of GENERATIONS) {
     for (const path of ["/never", "/endless"]) {
       const { tap, heard, watch, send } = await asking(t, make, fetch);
       const control = new AbortController();
-      control.signal.addEventListener("abort", tap);
+      control.signal.addEventListener("abort", () => tap.abort(control.signal.reason));
       const call = send(path).then((response) => {
         tap.follow(watch);
         control.abort();
@@ -62,7 +62,7 @@ for (const [generation, make, fetch] of GENERATIONS) {
   test(`tap: what was ended before it was sent is ended then: ${generation} handlers`, async (t) => {
     const { tap, send } = await asking(t, make, fetch);
     const control = new AbortController();
-    control.signal.addEventListener("abort", tap);
+    control.signal.addEventListener("abort", () => tap.abort(control.signal.reason));
     const call = send("/never");
     control.abort(new Error("mine"));
     await assert.rejects(call);

@@ -88,10 +88,10 @@ export class TapDispatcher {
     return (dispatcher as Dispatcher).dispatch(request, handler);
   }
 
-  /** The attempt's signal. */
-  handleEvent({ target }: Event): void {
-    this.#ended = { reason: (target as AbortSignal).reason };
-    this.#abort?.(this.#ended.reason);
+  /** Ends the request. */
+  abort(reason: unknown): void {
+    this.#ended = { reason };
+    this.#abort?.(reason);
   }
 
   /** Tells how the body of the answer ends: at once, if it has. */

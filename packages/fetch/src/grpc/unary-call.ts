@@ -2,6 +2,7 @@ import { Metadata, status as Status } from "@grpc/grpc-js";
 import type { InterceptingListener, InterceptorOptions, NextCall, StatusObject } from "@grpc/grpc-js";
 import { runCall } from "../call.ts";
 import { toMs } from "../clock.ts";
+import type { Ender } from "../ender.ts";
 import type { Outcome } from "../outcome.ts";
 import type { PeersHost } from "../peers-host.ts";
 import type { CheckedRunOptions } from "../run-options.ts";
@@ -105,10 +106,10 @@ export class UnaryCall implements InnerCall {
 
   async #run(options: CheckedRunOptions<Answer>): Promise<Answer> {
     this.#host.enter(this.#key);
-    return runCall(this.#host, this.#key, (signal, attempt, withinNs) => this.#attempt(signal, attempt, toMs(withinNs)), options);
+    return runCall(this.#host, this.#key, (ender, attempt, withinNs) => this.#attempt(ender, attempt, toMs(withinNs)), options);
   }
 
-  #attempt(signal: AbortSignal, attempt: number, withinMs: number): Promise<Answer> {
+  #attempt(ender: Ender, attempt: number, withinMs: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#options.parent?.cancelled === true) return reject(new StatusError({ code: Status.CANCELLED, details: "Cancelled by parent call", metadata: new Metadata() }));
       // What the library is told, in ms since 1970.
@@ -116,10 +117,12 @@ export class UnaryCall implements InnerCall {
       const inner = this.#nextCall({ ...this.#options, deadline: deadlineMs });
       this.#inner = inner;
       let message: unknown = null;
-      signal.addEventListener("abort", () => {
-        const { code, details } = statusOfError(signal.reason);
-        inner.cancelWithStatus(code, details);
-      }, { once: true });
+      ender.tell({
+        abort(reason) {
+          const { code, details } = statusOfError(reason);
+          inner.cancelWithStatus(code, details);
+        },
+      });
       inner.start(this.#metadataOf(attempt), {
         onReceiveMetadata: (metadata) => {
           this.#isCommitted = true;

@@ -1,0 +1,28 @@
+/** Who is told that an attempt ends. */
+export interface Ended {
+  abort(reason: unknown): void;
+}
+
+/**
+ * Ender ends one attempt, and later what follows its answer: by a signal for whoever asks for one, which costs more than all
+ * the rest of a call, or by a word. It holds on to nothing else: who keeps it for long keeps no answer.
+ */
+export class Ender implements Ended {
+  #controller: AbortController | undefined;
+  #told: Ended | undefined;
+
+  /** To be asked for when the attempt begins, or not at all. */
+  get signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+
+  /** Tells this one, too. */
+  tell(told: Ended): void {
+    this.#told = told;
+  }
+
+  abort(reason: unknown): void {
+    this.#told?.abort(reason);
+    this.#controller?.abort(reason);
+  }
+}
