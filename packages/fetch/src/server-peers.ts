@@ -13,7 +13,7 @@ import type { UndiciInterceptor, UndiciOptions } from "./undici.ts";
 const SERVER: Platform = {
   kindOfError, tap: tapOf, openChannel: openAttemptChannel,
   scopes: () => globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncResource,
-  keepState: (state, book, options) => new StateKeeper(book, options.clock, options, openState(state)),
+  keepState: (state, book, options) => new StateKeeper(book, options, openState(state)),
 };
 
 /** Opens the memory of peers. Throws OPTION_INVALID; a damaged state file is moved aside with a warning. */

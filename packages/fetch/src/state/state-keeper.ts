@@ -44,12 +44,12 @@ export class StateKeeper {
   readonly #ages = new Map<string, number>();
   #prunedMs = 0;
 
-  constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
+  constructor(book: PeerBook, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
-    this.#clock = clock;
+    this.#clock = options.clock;
     this.#options = options;
     this.#store = store;
-    this.#readAt = nowNs(clock);
+    this.#readAt = nowNs(this.#clock);
     book.onChange = (record, kind) => this.#note(record, kind);
     this.#read();
     this.#hasPriors = true;
@@ -159,13 +159,11 @@ export class StateKeeper {
     if (gone.length > 0) this.#guarded(() => this.#store.remove?.(gone));
   }
 
-  #guarded(act: () => void): boolean {
+  #guarded(act: () => void): void {
     try {
       act();
-      return true;
     } catch (error) {
       this.#warn(error); // S3
-      return false;
     }
   }
 
