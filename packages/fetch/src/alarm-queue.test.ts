@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AlarmQueue } from "./alarm-queue.ts";
@@ -25,7 +25,7 @@ class Bell implements Alarm {
 
 function open() {
   const clock = new VirtualClock();
-  const queue = new AlarmQueue(clock);
+  const queue = new AlarmQueue(clock, AsyncResource);
   const arm = (delayNs: number, bell = new Bell()): Bell => {
     bell.dueAt = nowNs(clock) + delayNs;
     queue.arm(bell);

@@ -6,6 +6,9 @@ export interface Scope {
   runInAsyncScope(ring: (now: number) => void, alarm: Alarm, now: number): void;
 }
 
+/** A new one is the present context. */
+export type ScopeClass = new (name: string) => Scope;
+
 /** What is to happen at an instant. Its owner sets `dueAt` while it is not armed, and leaves `place` and `scope` alone. */
 export interface Alarm {
   /** Ns. */
@@ -38,7 +41,7 @@ const TIMER_MAX_MS = 1 << 30;
  */
 export class AlarmQueue {
   readonly #clock: Clock;
-  readonly #Scope = globalThis.process?.getBuiltinModule?.("node:async_hooks")?.AsyncResource;
+  readonly #Scope: ScopeClass | undefined;
   /** No alarm is due before that at (its place − 1) / 2. */
   readonly #alarms: Alarm[] = [];
   #timer: unknown;
@@ -48,8 +51,10 @@ export class AlarmQueue {
   /** What was due by then has waited for its hearing. */
   #heardUntil = 0;
 
-  constructor(clock: Clock) {
+  /** `Scope`: of the asynchronous contexts that the platform has. */
+  constructor(clock: Clock, Scope?: ScopeClass) {
     this.#clock = clock;
+    this.#Scope = Scope;
   }
 
   arm(alarm: Alarm): void {

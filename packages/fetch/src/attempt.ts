@@ -7,8 +7,8 @@ import type { Outcome } from "./outcome.ts";
 import type { Pass } from "./peer-book.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
-/** Work that may end its own attempt later, when the answer's body is still on its way. */
-export type AttemptWork<T> = (ender: Ender, attempt: number) => T | PromiseLike<T>;
+/** Work that may want to know how long it has, in ns; Infinity = no bound. */
+export type AttemptWork<T> = (ender: Ender, attempt: number, withinNs: number) => T | PromiseLike<T>;
 
 /** What is known of an answer: the pass under which it was asked for, and what ends the rest of it. */
 export interface Sent {
@@ -68,7 +68,7 @@ export class Attempt<T> implements Alarm, Sent {
     if (this.dueAt !== Infinity) alarms.arm(this);
     let value: T;
     try {
-      value = await work(this.ender, this.number);
+      value = await work(this.ender, this.number, this.dueAt - this.pass.startedAt);
     } catch (error) {
       if (!this.#isOver) this.#judge(false, error);
       return;
@@ -131,10 +131,10 @@ export class Attempt<T> implements Alarm, Sent {
 }
 
 /** What an attempt says of the peer that ended by itself; the book learns it. Throws what the user's judge throws: then nothing is known. */
-export function judge<T>({ book }: CallHost, pass: Pass, options: CheckedRunOptions<T>, isValue: boolean, what: unknown, now: number): Outcome {
+export function judge<T>({ book, platform }: CallHost, pass: Pass, options: CheckedRunOptions<T>, isValue: boolean, what: unknown, now: number): Outcome {
   let outcome: Outcome;
   try {
-    outcome = isValue ? options.judgeValue(what as T) : options.judgeError(what);
+    outcome = isValue ? options.judgeValue(what as T) : (options.judgeError?.(what) ?? { kind: platform.kindOfError?.(what) ?? "failed" });
   } catch (error) {
     book.release(pass);
     throw error;

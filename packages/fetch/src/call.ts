@@ -4,13 +4,14 @@ import { Attempt, isAnswer, judge, reportOf } from "./attempt.ts";
 import type { AttemptOwner, AttemptWork, Sent } from "./attempt.ts";
 import { nowNs, toMs, toNs } from "./clock.ts";
 import type { Clock } from "./clock.ts";
-import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { Ender } from "./ender.ts";
+import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { HedgeDelay } from "./hedge-delay.ts";
 import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass, PeerBook } from "./peer-book.ts";
 import type { PeerRecord } from "./peer-record.ts";
+import type { Platform } from "./platform.ts";
 import type { CheckedRunOptions } from "./run-options.ts";
 
 /** One attempt that is over, for those who watch. */
@@ -31,6 +32,7 @@ export interface CallHost {
   readonly alarms: AlarmQueue;
   /** Undefined while nobody watches. */
   readonly report: ((report: AttemptReport) => void) | undefined;
+  readonly platform: Platform;
 }
 
 /** How an attempt ended, or the call without one. */
@@ -55,7 +57,7 @@ async function runAlone<T>(host: CallHost, key: string, work: AttemptWork<T>, op
   let isValue = true;
   let what: unknown;
   try {
-    what = await work(ender, 1);
+    what = await work(ender, 1, Infinity);
   } catch (error) {
     isValue = false;
     what = error;

@@ -1,3 +1,9 @@
+export const NS_PER_MS = 1_000_000;
+/** What is older is forgotten, in ms: 30 days. */
+export const MEMORY_MS = 30 * 24 * 3600 * 1000;
+/** Instants before the start of this process have a place as well: the clock of the peer components starts at this. */
+const START_NS = MEMORY_MS * NS_PER_MS;
+
 /** Time and chance, as arguments: a test brings its own (`@holdfast/fetch/testing`). */
 export interface Clock {
   /** Monotonic time in ms, with fractions. */
@@ -24,12 +30,6 @@ export const systemClock: Clock = {
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
   random: () => Math.random(),
 };
-
-export const NS_PER_MS = 1_000_000;
-/** What is older is forgotten, in ms: 30 days. */
-export const MEMORY_MS = 30 * 24 * 3600 * 1000;
-/** Instants before the start of this process have a place as well: the clock of the peer components starts at this. */
-const START_NS = MEMORY_MS * NS_PER_MS;
 
 /** Whole ns, as the peer components count them. */
 export function nowNs(clock: Clock): number {

@@ -1,5 +1,5 @@
 /** What the package has on every platform. */
-export { ATTEMPT_CHANNEL } from "./peers.ts";
+export { ATTEMPT_CHANNEL } from "./attempt-channel.ts";
 export type { AttemptReport } from "./call.ts";
 export type { Clock } from "./clock.ts";
 export {
@@ -7,7 +7,6 @@ export {
 } from "./errors.ts";
 export type { PeerErrorCode, PeerErrorDetails } from "./errors.ts";
 export type { Fetch, FetchOptions } from "./fetch.ts";
-export { kindOfError } from "./outcome.ts";
 export type { Outcome, OutcomeKind } from "./outcome.ts";
 export type { TransitionKind } from "./peer-book.ts";
 export type { PeerExplained, SiteExplained } from "./peer-explained.ts";

@@ -398,6 +398,23 @@ test("fetch: peers and sites as the user says, and a deadline for the server to 
   assert.equal(state.requests[0]?.headers["mine"], "1");
 });
 
+test("fetch: a further attempt is told what is left of the whole", async () => {
+  const clock = new VirtualClock();
+  await using peers = openPeers({ clock });
+  const told: number[] = [];
+  const send: typeof globalThis.fetch = async (_input, init) => {
+    told.push(Number(new Headers(init?.headers).get("x-timeout-ms")));
+    return new Response(null, { status: 500 });
+  };
+  const fetch = peers.fetch({ fetch: send, deadlineHeader: "x-timeout-ms", deadline: "none", totalMs: 1000, attempts: 2, backoffBaseMs: 100 });
+  const answered = fetch("http://items.example/");
+  await clock.advance(100);
+  assert.equal((await answered).status, 500);
+  const [first, second = 0] = told;
+  assert.equal(first, 1000);
+  assert.ok(second < 1000 && second >= 900, `${second} ms are left`);
+});
+
 test("fetch: another fetch sends, and its errors are told by their codes", async () => {
   const clock = new VirtualClock();
   const { peers } = open({ clock: { ...systemClock, nowMs: () => clock.nowMs() } });

@@ -1,16 +1,16 @@
 import { runCall } from "./call.ts";
-import type { CallHost } from "./call.ts";
-import { nowNs, toNs } from "./clock.ts";
+import { nowNs, toMs, toNs } from "./clock.ts";
 import { FollowedBody } from "./followed-body.ts";
 import { aDuration, aFieldName, aFunction, checkOptions, oneOf, texts, withDefaults } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
+import type { PeersHost } from "./peers-host.ts";
+import type { Platform } from "./platform.ts";
 import { judgeResponse } from "./response-advice.ts";
 import { parseRoute, siteOf } from "./route.ts";
 import { checkHedge, LIMIT_RULES, RUN_DEFAULTS } from "./run-options.ts";
 import type { CallLimits, CheckedRunOptions } from "./run-options.ts";
-import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
+import type { TapDispatcher } from "./tap-dispatcher.ts";
 import { parsed, targetOf } from "./target.ts";
 import { watchBody } from "./tracked-response.ts";
 
@@ -38,9 +38,9 @@ export interface FetchOptions extends CallLimits {
   readonly deadlineHeader?: string;
 }
 
-type CheckedFetchOptions = Required<Pick<FetchOptions, "retry" | "routes" | "attempts">> & FetchOptions;
+type CheckedFetchOptions = CheckedRunOptions<Response> & Required<Pick<FetchOptions, "retry" | "routes">> & Omit<FetchOptions, keyof CallLimits>;
 
-const DEFAULTS: CheckedFetchOptions = Object.freeze({ retry: "safe-methods", routes: Object.freeze([]), attempts: 3 });
+const DEFAULTS: CheckedFetchOptions = { ...(RUN_DEFAULTS as CheckedRunOptions<Response>), attempts: 3, retry: "safe-methods", routes: [] };
 
 const RULES: Rules<Required<FetchOptions>> = {
   ...LIMIT_RULES, retry: oneOf("safe-methods", "idempotent-methods", "never"), fetch: aFunction, peer: aFunction, routes: texts,
@@ -50,21 +50,17 @@ const RULES: Rules<Required<FetchOptions>> = {
 /** Source: RFC 9110 §9.2.1 and §9.2.2. */
 const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 const IDEMPOTENT = new Set([...SAFE, "PUT", "DELETE"]);
-const IDEMPOTENCY_KEY = "idempotency-key";
 
 /** A fetch whose calls are the peers' calls. Statuses are returned as ever; what the network does is thrown as ever. */
-export function fetchThrough(host: CallHost, enter: (key: string) => void, given: FetchOptions): Fetch {
+export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
   checkOptions("fetch", given as Required<FetchOptions>, RULES);
   const options = withDefaults(DEFAULTS, given as CheckedFetchOptions);
   checkHedge("fetch", options);
   const { retry, routes, fetch: send, peer, bodyIdleMs, deadlineHeader, ...limits } = options;
   const { totalMs } = limits;
   const templates = routes.map(parseRoute);
-  const { clock } = host;
-  const shared: CheckedRunOptions<Response> = {
-    ...withDefaults(RUN_DEFAULTS as CheckedRunOptions<Response>, limits as CheckedRunOptions<Response>),
-    discard: (response) => void response.body?.cancel().catch(() => {}),
-  };
+  const { clock, platform } = host;
+  const shared: CheckedRunOptions<Response> = { ...limits, discard: (response) => void response.body?.cancel().catch(() => {}) };
   /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
   let isTapped = false;
 
@@ -79,9 +75,9 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
     if (target === undefined) return (send ?? globalThis.fetch)(input, init);
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
     const key = peer === undefined ? target.origin : peer(parsed(text));
-    enter(key);
+    host.enter(key);
     const signal = init?.signal ?? (init !== undefined && "signal" in init ? undefined : request?.signal);
-    const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || hasIdempotencyKey(request, init));
+    const isRepeatable = retry !== "never" && canBeSentAgain(request, init) && (mayBeRepeated(method, retry) || headersOf(request, init).has("idempotency-key"));
     const endsAt = totalMs === undefined ? Infinity : nowNs(clock) + toNs(totalMs);
     /** By the number of the attempt. */
     const taps: (TapDispatcher | undefined)[] = [];
@@ -90,12 +86,12 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
       site: siteOf(method, target.path, templates),
       attempts: isRepeatable ? shared.attempts : 1,
       signal: signal ?? undefined,
-      judgeError: (error) => judgeFetchError(error, request, text, method, init),
+      judgeError: (error) => judgeFetchError(platform, error, request, text, method, init),
       judgeValue(answer) {
         const outcome = judgeResponse(answer.status, answer.headers, clock);
         return host.book.records.get(key)?.bodiesBreak === true && answer.body !== null && outcome.kind === "works" ? { ...outcome, isProof: false } : outcome;
       },
-      deliver(response, { number, pass: { record, epoch }, ender }) {
+      deliver(response, { number, pass, ender }) {
         const tap = taps[number];
         const isHeard = tap?.isUsed === true;
         isTapped ||= isHeard;
@@ -104,22 +100,22 @@ export function fetchThrough(host: CallHost, enter: (key: string) => void, given
         // Who sends sees neither silences nor what cannot be decoded.
         const isSeen = isHeard && bodyIdleMs === undefined && !response.headers.has("content-encoding");
         const unheard = isSeen ? undefined : response;
-        const followed = new FollowedBody(host, record, { epoch, ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs, unheard });
+        const followed = new FollowedBody(host, pass, { ender, signal, endsAt, totalMs: totalMs ?? 0, idleMs: bodyIdleMs, unheard });
         if (isSeen) tap.follow(followed);
         else watchBody(response, followed);
       },
     };
-    return runCall(host, key, (ender, number) => {
+    return runCall(host, key, (ender, number, withinNs) => {
       const sender = send ?? globalThis.fetch;
       const its: TappedInit = { ...init };
       // A request that was made before may have a dispatcher of its own, which nobody can see.
-      const tap = request === undefined && send === undefined && asksDispatchers(sender) ? new TapDispatcher(its.dispatcher) : undefined;
+      const tap = request === undefined && send === undefined ? platform.tap?.(sender, its.dispatcher) : undefined;
       taps[number] = tap;
       if (tap !== undefined) its.dispatcher = tap;
       // The caller's reason, and the end of the whole, are what its body ends with.
       if (tap === undefined || !isTapped || signal || totalMs !== undefined || bodyIdleMs !== undefined) its.signal = ender.signal;
       else ender.tell(tap);
-      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, deadlineOf(host, key, call));
+      if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, toMs(withinNs));
       return sender(input, its as Init);
     }, call);
   };
@@ -161,8 +157,8 @@ function ownOf(init: Init): Init {
 }
 
 /** A request that cannot be made (a bad header, say), or whose own body throws, is no fault of the peer, and no use to repeat. */
-function judgeFetchError(error: unknown, request: Request | undefined, url: string, method: string, init: Init | undefined): Outcome {
-  const kind = kindOfError(error);
+function judgeFetchError({ kindOfError }: Platform, error: unknown, request: Request | undefined, url: string, method: string, init: Init | undefined): Outcome {
+  const kind = kindOfError?.(error) ?? "failed";
   if (kind !== "failed") return { kind };
   const cause = (error as { cause?: { code?: unknown; name?: unknown } } | undefined)?.cause;
   const isOurs = cause === undefined
@@ -186,9 +182,9 @@ function mayBeRepeated(method: string, retry: FetchOptions["retry"]): boolean {
   return (retry === "idempotent-methods" ? IDEMPOTENT : SAFE).has(method);
 }
 
-function hasIdempotencyKey(request: Request | undefined, init: Init | undefined): boolean {
-  if (init?.headers !== undefined) return new Headers(init.headers).has(IDEMPOTENCY_KEY);
-  return request?.headers.has(IDEMPOTENCY_KEY) === true;
+/** A copy. */
+function headersOf(request: Request | undefined, init: Init | undefined): Headers {
+  return new Headers(init?.headers ?? request?.headers);
 }
 
 /** What flows is gone when it was read. */
@@ -200,14 +196,7 @@ function canBeSentAgain(request: Request | undefined, init: Init | undefined): b
 }
 
 function withDeadline(request: Request | undefined, init: Init | undefined, name: string, deadlineMs: number): Headers {
-  const headers = new Headers(init?.headers ?? request?.headers);
-  headers.set(name, String(Math.ceil(deadlineMs)));
+  const headers = headersOf(request, init);
+  headers.set(name, String(Math.ceil(Math.min(deadlineMs, Number.MAX_SAFE_INTEGER))));
   return headers;
-}
-
-/** What this attempt has, in ms; the whole may end it before. */
-function deadlineOf({ book, clock }: CallHost, key: string, { site, deadline, attemptMs = Infinity, totalMs = Infinity }: CheckedRunOptions<Response>): number {
-  const now = nowNs(clock);
-  const learnedMs = deadline === "none" ? Infinity : book.siteDeadlineMs(key, site, now);
-  return Math.min(learnedMs, attemptMs, totalMs, Number.MAX_SAFE_INTEGER);
 }

@@ -2,12 +2,10 @@ import type { CallHost } from "./call.ts";
 import { nowNs, toMs } from "./clock.ts";
 import type { Ender } from "./ender.ts";
 import { DeadlineExceededError } from "./errors.ts";
-import type { PeerRecord } from "./peer-record.ts";
+import type { Pass } from "./peer-book.ts";
 import type { BodyWatch } from "./tracked-response.ts";
 
 export interface FollowedTerms {
-  /** When the peer was asked: what had been asked before it was given up says nothing new. */
-  readonly epoch: number;
   /** Ends the request. */
   readonly ender: Ender;
   readonly signal: AbortSignal | null | undefined;
@@ -45,54 +43,52 @@ const unread = new FinalizationRegistry<AbortRelay>((relay) => relay.end());
 /** What follows the headers of an answer: the rest of its peer's work, under the caller's signal and the call's whole time. */
 export class FollowedBody implements BodyWatch {
   readonly #host: CallHost;
-  readonly #record: PeerRecord;
-  readonly #epoch: number;
-  readonly #signal: AbortSignal | null | undefined;
+  /** The one under which it was asked for: what had been asked before the peer was given up says nothing new. */
+  readonly #pass: Pass;
+  readonly #terms: FollowedTerms;
   readonly #relay: AbortRelay | undefined;
   readonly #timer: unknown;
-  readonly ender: Ender;
-  readonly idle: BodyWatch["idle"];
+  /** While a chunk is waited for. */
+  #idleTimer: unknown;
 
-  constructor(host: CallHost, record: PeerRecord, { epoch, ender, signal, endsAt, totalMs, idleMs, unheard }: FollowedTerms) {
+  constructor(host: CallHost, pass: Pass, terms: FollowedTerms) {
     this.#host = host;
-    this.#record = record;
-    this.#epoch = epoch;
-    this.#signal = signal;
-    this.ender = ender;
-    const { clock } = host;
-    const { key } = record;
-    this.idle = idleMs === undefined ? undefined : { ms: idleMs, error: () => new DeadlineExceededError(key, "body-idle", idleMs) };
+    this.#pass = pass;
+    this.#terms = terms;
+    const { ender, signal, endsAt, totalMs, unheard } = terms;
     if (signal) {
       this.#relay = new AbortRelay(signal, ender);
       // Somebody may read the body of an answer that is forgotten itself: the fetch that we hear cancels what nobody reads.
       if (unheard !== undefined) unread.register(unheard, this.#relay, this.#relay);
     }
-    if (endsAt !== Infinity) this.#timer = totalTimer(host, key, ender, totalMs, toMs(Math.max(0, endsAt - nowNs(clock))));
+    // A body that nobody reads keeps no process alive.
+    if (endsAt !== Infinity) this.#timer = setEnd(host, pass, ender, "total", totalMs, toMs(Math.max(0, endsAt - nowNs(host.clock))), true);
+  }
+
+  get hasIdleBound(): boolean {
+    return this.#terms.idleMs !== undefined;
+  }
+
+  onWait(): void {
+    const { ender, idleMs } = this.#terms;
+    if (idleMs !== undefined) this.#idleTimer = setEnd(this.#host, this.#pass, ender, "body-idle", idleMs, idleMs, false);
+  }
+
+  onWaited(): void {
+    if (this.#idleTimer !== undefined) this.#host.clock.clearTimer(this.#idleTimer);
   }
 
   onEnd(): void {
-    this.#end();
-    if (this.#record.bodiesBreak) this.#host.book.bodyEnded(this.#record, this.#epoch, nowNs(this.#host.clock));
+    this.onCancel();
+    if (this.#pass.record.bodiesBreak) this.#host.book.bodyEnded(this.#pass, nowNs(this.#host.clock));
   }
 
   onBroken(): void {
-    this.#end();
-    if (this.#signal?.aborted !== true) this.#host.book.bodyBroke(this.#record, this.#epoch, nowNs(this.#host.clock));
+    this.onCancel();
+    if (this.#terms.signal?.aborted !== true) this.#host.book.bodyBroke(this.#pass, nowNs(this.#host.clock));
   }
 
   onCancel(): void {
-    this.#end();
-  }
-
-  setTimer(wake: () => void, delayMs: number): unknown {
-    return this.#host.clock.setTimer(wake, delayMs);
-  }
-
-  clearTimer(timer: unknown): void {
-    this.#host.clock.clearTimer(timer);
-  }
-
-  #end(): void {
     if (this.#timer !== undefined) this.#host.clock.clearTimer(this.#timer);
     if (this.#relay === undefined) return;
     this.#relay.end();
@@ -100,7 +96,9 @@ export class FollowedBody implements BodyWatch {
   }
 }
 
-/** Runs behind the program's back: a body that nobody reads keeps no process alive. Apart, so that it holds no answer. */
-function totalTimer({ clock }: CallHost, key: string, ender: Ender, totalMs: number, leftMs: number): unknown {
-  return clock.setTimer(() => ender.abort(new DeadlineExceededError(key, "total", totalMs)), leftMs, true);
+/** Apart, so that the timer holds no answer. */
+function setEnd(
+  { clock }: CallHost, { record: { key } }: Pass, ender: Ender, deadline: "total" | "body-idle", deadlineMs: number, leftMs: number, isBackground: boolean,
+): unknown {
+  return clock.setTimer(() => ender.abort(new DeadlineExceededError(key, deadline, deadlineMs)), leftMs, isBackground);
 }

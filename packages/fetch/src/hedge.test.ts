@@ -295,7 +295,7 @@ test("hedge: one answer for the caller, every other is discarded, and nothing is
     const clock = new VirtualClock({ seed });
     const book = new PeerBook(peersOptions({ clock, failureThreshold: 100, retryReserve: tokensMax }));
     const reports: AttemptReport[] = [];
-    const host = { book, clock, alarms: new AlarmQueue(clock), report: (report: AttemptReport) => void reports.push(report) };
+    const host = { book, clock, alarms: new AlarmQueue(clock), report: (report: AttemptReport) => void reports.push(report), platform: {} };
     const plain = RUN_DEFAULTS as CheckedRunOptions<{ attempt: number }>;
     for (let failure = 0; failure < failuresBefore; failure++) await runCall(host, KEY, refused, plain).catch(() => {});
     reports.length = 0;

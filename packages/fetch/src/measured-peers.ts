@@ -4,7 +4,7 @@ import { isPeerError } from "./errors.ts";
 import type { PeerErrorCode } from "./errors.ts";
 import { aCount, withDefaults } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { evidenceOfKind } from "./outcome.ts";
+import { isFault } from "./outcome.ts";
 import type { OutcomeKind } from "./outcome.ts";
 import type { TransitionKind } from "./peer-book.ts";
 import type { PeerExplained, SiteExplained } from "./peer-explained.ts";
@@ -74,10 +74,9 @@ export class MeasuredPeers implements Disposable {
     const { peersMax, sitesMax } = withDefaults(DEFAULTS, { peersMax: options.peersMax, sitesMax: options.sitesMax } as MeasureOptions);
     const names = new BoundedNames(peersMax, sitesMax);
     const unwatch = hostOf(peers).watch({
-      attempt({ peer: key, site, outcome, durationMs }: AttemptReport) {
-        const evidence = evidenceOfKind(outcome.kind);
-        const peer = names.peer(key, evidence === "remote-fault" || evidence === "overload");
-        measurer.attempt(peer, names.site(peer, site), outcome.kind, durationMs / MS_PER_S);
+      attempt({ peer: key, site, outcome: { kind }, durationMs }: AttemptReport) {
+        const peer = names.peer(key, kind === "overload" || isFault(kind));
+        measurer.attempt(peer, names.site(peer, site), kind, durationMs / MS_PER_S);
       },
       refused: ({ peer, code }) => measurer.refusal(names.peer(peer, true), code),
     });

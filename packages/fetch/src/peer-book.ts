@@ -5,7 +5,7 @@ import {
 import type { BackoffSchedule, PolicyDecision, RetryBudgetOptions } from "@holdfast/core/peer";
 import { toMs, toNs } from "./clock.ts";
 import { AdvisedToWaitError, CoolingDownError, OptionError, PeerBlockedError, PeerError, withoutStack } from "./errors.ts";
-import { evidenceOfKind, isAnswer } from "./outcome.ts";
+import { hasArrived, isFault } from "./outcome.ts";
 import type { Outcome, OutcomeKind } from "./outcome.ts";
 import { NO_ROW, PeerRecord } from "./peer-record.ts";
 import type { InFlight, Site, Trouble } from "./peer-record.ts";
@@ -19,12 +19,20 @@ export interface Pass extends InFlight {
   readonly lease: number;
 }
 
+/** Why policy denies a peer. */
+export interface Denial {
+  readonly reason: Extract<PolicyDecision, { allow: false }>["reason"];
+  /** In words. */
+  readonly why: string;
+  /** For how long yet; undefined = nobody said. */
+  readonly retryAfterMs: number | undefined;
+}
+
 /** What became of a peer. */
 export type TransitionKind = "down" | "up" | "cooling-down" | "advised" | "blocked" | "unblocked";
 
-const ALLOW: PolicyDecision = { allow: true };
-const BLOCKED: PolicyDecision = { allow: false, reason: "blocklisted" };
-const NOT_LISTED: PolicyDecision = { allow: false, reason: "not-allowlisted" };
+const BLOCKED: Denial = { reason: "blocklisted", why: "openPeers was told to block it", retryAfterMs: undefined };
+const NOT_LISTED: Denial = { reason: "not-allowlisted", why: "openPeers was told to allow others only", retryAfterMs: undefined };
 /** A peer's own numbers: its budget of further attempts, and when there was last evidence of up or down (ns, 0 = never). */
 const EVIDENCE_AT = BUDGET_CELLS;
 const PEER_CELLS = BUDGET_CELLS + 1;
@@ -119,11 +127,8 @@ export class PeerBook {
 
   #admit(key: string, siteName: string, now: number): Pass | PeerError {
     if (now >= this.#blockEndsAt) this.#endBlocks(now);
-    const policy = this.policy(key, now);
-    if (!policy.allow) {
-      const { why, retryAfterMs } = this.denial(key, now);
-      return refusal(PeerBlockedError, key, why, retryAfterMs);
-    }
+    const denial = this.denial(key, now);
+    if (denial !== undefined) return refusal(PeerBlockedError, key, denial.why, denial.retryAfterMs);
     const record = this.record(key, now);
     const site = record.site(siteName, this.#options.sitesMax);
     const { trouble } = record;
@@ -146,19 +151,16 @@ export class PeerBook {
     return pass;
   }
 
-  /** May the peer be asked at all? Who denies it goes before who admits it. */
-  policy(key: string, now: number): PolicyDecision {
-    const isBlocked = this.#blocked > 0 && (this.records.get(key)?.block?.until ?? 0) > now;
-    if (isBlocked || this.#denied?.has(key) === true) return BLOCKED;
-    return this.#allowed?.has(key) === false ? NOT_LISTED : ALLOW;
-  }
-
-  /** Who denies a peer that policy does not allow, and for how long yet: undefined = nobody said. */
-  denial(key: string, now: number): { readonly why: string; readonly retryAfterMs: number | undefined } {
-    const { until = 0, reason = "" } = this.records.get(key)?.block ?? {};
-    if (until <= now) return { why: this.#denied?.has(key) === true ? "openPeers was told to block it" : "openPeers was told to allow others only", retryAfterMs: undefined };
-    const retryAfterMs = until === Infinity ? undefined : toMs(until - now);
-    return { why: `blocked${retryAfterMs === undefined ? "" : ` for ${Math.ceil(retryAfterMs)} ms`}${reason === "" ? "" : `: ${reason}`}`, retryAfterMs };
+  /** Who denies the peer, if anybody does. Who denies it goes before who admits it. */
+  denial(key: string, now: number): Denial | undefined {
+    const block = this.#blocked > 0 ? this.records.get(key)?.block : undefined;
+    if (block !== undefined && block.until > now) {
+      const retryAfterMs = block.until === Infinity ? undefined : toMs(block.until - now);
+      const why = `blocked${retryAfterMs === undefined ? "" : ` for ${Math.ceil(retryAfterMs)} ms`}${block.reason === "" ? "" : `: ${block.reason}`}`;
+      return { reason: "blocklisted", why, retryAfterMs };
+    }
+    if (this.#denied?.has(key) === true) return BLOCKED;
+    return this.#allowed?.has(key) === false ? NOT_LISTED : undefined;
   }
 
   /** The instant from which the peer may be tried, as far as cooldown and advice go; 0 = at any time. */
@@ -170,11 +172,6 @@ export class PeerBook {
   /** How long this attempt's answer may take, in ns. */
   deadlineNs(site: Site, now: number): number {
     return this.blend.siteBudgetNs(this.prior, this.learned(site), this.initialNs, now);
-  }
-
-  /** The same in ms, of a site by its names. */
-  siteDeadlineMs(key: string, siteName: string, now: number): number {
-    return toMs(this.deadlineNs(this.record(key, now).site(siteName, this.#options.sitesMax), now));
   }
 
   /** What is learned of the site, if anything is: to be looked at now. */
@@ -220,29 +217,29 @@ export class PeerBook {
   }
 
   /** What is learned of a peer after its pass ended: of a body that followed an answer. */
-  judge({ record, epoch }: Pick<Pass, "record" | "epoch">, outcome: Outcome, now: number): void {
+  judge({ record, epoch }: Pass, outcome: Outcome, now: number): void {
     if (record.numbers === NO_ROW) return; // K6
     const { kind, retryAfterMs } = outcome;
-    if (this.#fallen.length > 0 && isAnswer(kind)) this.#rejoin(); // K7
+    if (this.#fallen.length > 0 && hasArrived(kind)) this.#rejoin(); // K7
     if (typeof retryAfterMs === "number") this.#advise(record, retryAfterMs, now);
-    switch (evidenceOfKind(kind)) {
-      case "works": return outcome.isProof === false ? undefined : this.#works(record, now);
-      case "overload": return this.#overloaded(record, epoch, typeof retryAfterMs === "number", now);
-      case "remote-fault": case "ambiguous": return this.#faulted(record, epoch, kind, now);
-      default: return; // K5
-    }
+    if (isFault(kind)) this.#faulted(record, epoch, kind, now);
+    else if (kind === "overload") this.#overloaded(record, epoch, typeof retryAfterMs === "number", now);
+    else if (kind === "works" && outcome.isProof !== false) this.#works(record, now);
+    // K5
   }
 
   /** The body of an answer broke off. From now on only whole answers prove that the peer works. */
-  bodyBroke(record: PeerRecord, epoch: number, now: number): void {
+  bodyBroke(pass: Pass, now: number): void {
+    const { record } = pass;
     if (record.numbers === NO_ROW) return; // K6
     record.troubled().bodiesBreak = true;
-    this.judge({ record, epoch }, { kind: "body-broken" }, now);
+    this.judge(pass, { kind: "body-broken" }, now);
   }
 
-  bodyEnded(record: PeerRecord, epoch: number, now: number): void {
-    if (record.trouble !== undefined) record.trouble.bodiesBreak = false;
-    this.judge({ record, epoch }, { kind: "works" }, now);
+  bodyEnded(pass: Pass, now: number): void {
+    const { trouble } = pass.record;
+    if (trouble !== undefined) trouble.bodiesBreak = false;
+    this.judge(pass, { kind: "works" }, now);
   }
 
   /** The attempt was given up unanswered after its learned deadline. */
@@ -269,10 +266,9 @@ export class PeerBook {
     if (lease !== 0) record.trouble?.probes?.release(lease);
   }
 
-  /** Denies a peer, for so long or for good. Throws OPTION_INVALID where as many are blocked as may be. */
-  block(key: string, { untilNs, reason }: { readonly untilNs: number | "never"; readonly reason: string }, now: number): void {
+  /** Denies a peer until then, in ns; Infinity = for good. Throws OPTION_INVALID where as many are blocked as may be. */
+  block(key: string, until: number, reason: string, now: number): void {
     const record = this.record(key, now);
-    const until = untilNs === "never" ? Infinity : untilNs;
     if (!this.setBlock(record, { until, reason, saidMs: this.#saidMs(record) })) throw new OptionError("block", "as many peers are blocked as may be held (peersMax)");
     this.onChange(record, "hard");
     this.onTransition(key, "blocked", until === Infinity ? 0 : toMs(until - now), reason);
@@ -368,7 +364,7 @@ export class PeerBook {
     const goesDown = ++trouble.failures >= this.#options.failureThreshold && !trouble.isDown;
     if (goesDown) {
       trouble.isDown = true;
-      if (!isAnswer(kind) && this.#fallen.length < this.#options.peersMax) this.#fallen.push(record);
+      if (!hasArrived(kind) && this.#fallen.length < this.#options.peersMax) this.#fallen.push(record);
     }
     if (trouble.isDown || trouble.probes !== undefined) this.#coolDown(record, trouble, goesDown ? "down" : "cooling-down", kind, now); // K1
     this.onChange(record, "hard");
@@ -382,7 +378,7 @@ export class PeerBook {
   /** It said so, but not for how long: it is asked no less than a peer that fails. Its health does not move. */
   #overloaded(record: PeerRecord, epoch: number, isAdvised: boolean, now: number): void {
     this.evidenceAt(record, now);
-    if (isAdvised || epoch < record.epoch) return; // K2
+    if (isAdvised || epoch < (record.trouble?.epoch ?? 0)) return; // K2
     const trouble = record.troubled();
     if (++trouble.overloads < this.#options.failureThreshold && trouble.probes === undefined) return;
     this.#coolDown(record, trouble, "cooling-down", "overload", now);
@@ -402,7 +398,7 @@ export class PeerBook {
     if (!(adviceMs > 0)) return;
     const backoff = (record.troubled().backoff ??= newBackoff());
     const before = retryAtOf(backoff);
-    takeAdvice(backoff, this.#schedule, now, toNs(Math.min(adviceMs, this.#options.cooldownMaxMs)));
+    takeAdvice(backoff, this.#schedule, now, toNs(adviceMs));
     const until = retryAtOf(backoff);
     if (until <= before) return;
     this.onChange(record, "hard");

@@ -49,7 +49,7 @@ export interface PeerExplained {
 /** What is known of the peer, and what stands in its way. Changes nothing. */
 export function explainPeer(book: PeerBook, key: string, now: number): PeerExplained {
   const record = book.records.get(key);
-  const policy = book.policy(key, now);
+  const denial = book.denial(key, now);
   const { failures = 0, isDown = false, backoff, probes } = record?.trouble ?? {};
   const sites = record?.sites.map((site) => explainSite(book, site, now)) ?? [];
   const slowest = sites.reduce<SiteExplained | undefined>((most, site) => (site.samples > 0 && site.srttMs > (most?.srttMs ?? -1) ? site : most), undefined);
@@ -57,8 +57,7 @@ export function explainPeer(book: PeerBook, key: string, now: number): PeerExpla
   const cooldownMs = from(backoff?.nextRetry);
   const advisedMs = from(backoff?.advisedUntil);
   probes?.expire(now);
-  const state = !policy.allow ? "blocked" : cooldownMs > 0 && cooldownMs >= advisedMs ? "cooling-down" : advisedMs > 0 ? "advised-to-wait" : probes ? "half-open" : "open";
-  const denial = policy.allow ? undefined : book.denial(key, now);
+  const state = denial ? "blocked" : cooldownMs > 0 && cooldownMs >= advisedMs ? "cooling-down" : advisedMs > 0 ? "advised-to-wait" : probes ? "half-open" : "open";
   const inARow = `${failures} failures in a row`;
   const attempts = [...(record?.inFlight() ?? [])];
   const taken = probes?.leases.length ?? 0;
@@ -70,25 +69,25 @@ export function explainPeer(book: PeerBook, key: string, now: number): PeerExpla
     "half-open": `it failed, and is tried by ${taken} calls at present; more with each success`,
   } as const;
   return {
-    peer: key, state, why: why[state], policy, retryAfterMs: Math.max(denial?.retryAfterMs ?? 0, cooldownMs, advisedMs, from(probes?.freeAt(now))),
+    peer: key, state, why: why[state], policy: denial ? { allow: false, reason: denial.reason } : { allow: true }, retryAfterMs: Math.max(denial?.retryAfterMs ?? 0, cooldownMs, advisedMs, from(probes?.freeAt(now))),
     isDown, failuresInARow: failures, cooldownMs, cooldownStep: backoff?.attempts ?? 0, advisedMs,
     probes: taken, inFlight: attempts.length, phi: attempts.reduce((most, attempt) => Math.max(most, phiOf(book, attempt, now)), 0), retryTokens: book.retryTokens(record, now),
     srttMs: slowest?.srttMs, deadlineMs: slowest?.deadlineMs ?? toMs(book.initialNs), sites,
   };
 }
 
+/** In the steps of `deadlineNs`. */
 function explainSite(book: PeerBook, site: Site, now: number): SiteExplained {
-  const deadlineMs = toMs(book.deadlineNs(site, now));
-  const { blend, prior } = book;
-  blend.begin(book.initialNs);
+  const { blend, prior, initialNs } = book;
+  blend.begin(initialNs);
   const globalWeight = blend.shrink(prior.cells, 0, now);
   let isLearned = isWarm(prior.sampleCount, blend.freshness);
   const learned = book.learned(site);
-  if (learned === undefined) return { site: site.name, srttMs: 0, deviationMs: 0, samples: 0, deadlineMs, tier: isLearned ? "global" : "static", timeouts: 0 };
-  const { srttNs, rttvarNs, sampleCount, timeouts } = learned;
-  const weight = blend.shrink(learned.cells, learned.at, now);
+  const { srttNs = 0, rttvarNs = 0, sampleCount = 0, timeouts = 0 } = learned ?? {};
+  const weight = learned === undefined ? 0 : blend.shrink(learned.cells, learned.at, now);
   isLearned ||= isWarm(sampleCount, blend.freshness);
   const tier = !isLearned ? "static" : weight >= globalWeight * (1 - weight) ? "site" : "global";
+  const deadlineMs = toMs(blend.budgetNs(prior.shape, learned, initialNs, now));
   return { site: site.name, srttMs: toMs(srttNs), deviationMs: toMs(rttvarNs), samples: sampleCount, deadlineMs, tier, timeouts };
 }
 

@@ -78,10 +78,6 @@ export class PeerRecord {
     this.numbers = numbers;
   }
 
-  get epoch(): number {
-    return this.trouble?.epoch ?? 0;
-  }
-
   get bodiesBreak(): boolean {
     return this.trouble?.bodiesBreak ?? false;
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { openPeers } from "./mod.ts";
 import type { OutcomeKind, Permit } from "./mod.ts";
-import { OUTCOME_KINDS } from "./outcome.ts";
+import { OUTCOME_KINDS } from "./testing/outcome-kinds.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 const KEY = "https://api.example.com";

@@ -1,72 +1,36 @@
 // Of whoever uses the package, `lib` may have no disposal.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { runCall } from "./call.ts";
-import { nowNs, toMs, toNs } from "./clock.ts";
-import type { Clock } from "./clock.ts";
+import { nowNs, toNs } from "./clock.ts";
 import { OptionError, PeerError } from "./errors.ts";
 import { fetchThrough } from "./fetch.ts";
 import type { Fetch, FetchOptions } from "./fetch.ts";
 import { aDuration, aText, checkOptions } from "./option-check.ts";
-import { PeerBook } from "./peer-book.ts";
-import type { TransitionKind } from "./peer-book.ts";
 import { explainPeer } from "./peer-explained.ts";
 import type { PeerExplained } from "./peer-explained.ts";
 import { lendHost, PeersHost } from "./peers-host.ts";
-import type { AttemptChannel } from "./peers-host.ts";
 import { Permit } from "./permit.ts";
 import { peersOptions } from "./peers-options.ts";
-import type { CheckedPeersOptions, PeersOptions } from "./peers-options.ts";
+import type { PeersOptions } from "./peers-options.ts";
+import type { Platform } from "./platform.ts";
 import { runOptions } from "./run-options.ts";
 import type { RunOptions, Work } from "./run-options.ts";
-import type { StateKeeper } from "./state/state-keeper.ts";
-import type { StateStore } from "./state/state-store.ts";
-import { PeerTransition } from "./transition.ts";
-
-/** One message on it for each attempt that is over: `AttemptReport`. */
-export const ATTEMPT_CHANNEL = "holdfast:attempt";
-
-export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
-/** Some URLs come from strangers: no name of a host is nearly so long. */
-const KEY_LENGTH_MAX = 2048;
-
-type Listener = Parameters<EventTarget["addEventListener"]>[1];
-type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
-
-/** Opens what the peers of the book are remembered in. */
-export type KeepState = (state: string | StateStore, book: PeerBook, options: CheckedPeersOptions) => StateKeeper;
+import { PeerTransition, TransitionTarget } from "./transition.ts";
 
 /**
  * Peers remembers every remote that a program calls. Each is one record, by its key: the origin of a URL, or whatever name
- * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest.
+ * the caller gives it. It is all that a browser needs, and no more; `ServerPeers` adds the rest, and `platform` is what else there is.
  */
-export class Peers extends EventTarget implements AsyncDisposable {
-  readonly #book: PeerBook;
-  readonly #clock: Clock;
+export class Peers extends TransitionTarget implements AsyncDisposable {
   readonly #host: PeersHost;
-  readonly #state: StateKeeper | undefined;
-  #isClosed = false;
 
-  constructor(given: PeersOptions, keepState?: KeepState) {
+  constructor(given: PeersOptions, platform: Platform = {}) {
     super();
-    const options = peersOptions(given);
-    this.#clock = options.clock;
-    this.#book = new PeerBook(options);
-    this.#host = new PeersHost(this.#book, this.#clock, (key) => this.#enter(key), openChannel());
+    this.#host = new PeersHost(peersOptions(given), platform);
     lendHost(this, this.#host);
-    this.#book.onTransition = (peer, kind, retryAfterMs, reason) => {
+    this.#host.book.onTransition = (peer, kind, retryAfterMs, reason) => {
       this.dispatchEvent(new PeerTransition(kind, peer, retryAfterMs, reason));
     };
-    if (options.state === undefined) return;
-    if (keepState === undefined) throw new OptionError("openPeers.state", "this build, for browsers, keeps no state");
-    this.#state = keepState(options.state, this.#book, options);
-  }
-
-  override addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
-    super.addEventListener(kind, listener as Listener, options);
-  }
-
-  override removeEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void {
-    super.removeEventListener(kind, listener as Listener, options);
   }
 
   /**
@@ -78,8 +42,7 @@ export class Peers extends EventTarget implements AsyncDisposable {
     try {
       if (typeof work !== "function") throw new OptionError("run.work", "must be a function");
       const checked = runOptions(options);
-      this.#enter(key);
-      return runCall(this.#host, key, (ender, attempt) => work(ender.signal, attempt), checked);
+      return runCall(this.#host.enter(key), key, (ender, attempt) => work(ender.signal, attempt), checked);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -87,44 +50,43 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** `fetch`, through the peers. Throws OPTION_INVALID. */
   fetch(options: FetchOptions = {}): Fetch {
-    return fetchThrough(this.#host, this.#host.enter, options);
+    return fetchThrough(this.#host, options);
   }
 
   /** Leave to use the peer, for what is no single call. Throws a `PeerError` if there is none. */
   acquire(key: string, options: { readonly site?: string } = {}): Permit {
     checkOptions("acquire", options as { site: string }, { site: aText });
     const { site = "" } = options;
-    this.#enter(key);
-    const now = nowNs(this.#clock);
-    const pass = this.#book.admit(key, site, now);
+    const { book, clock } = this.#host.enter(key);
+    const pass = book.admit(key, site, nowNs(clock));
     if (pass instanceof PeerError) throw pass;
-    return new Permit(this.#book, this.#clock, pass, toMs(this.#book.deadlineNs(pass.site, now)));
+    return new Permit(this.#host, pass);
   }
 
   /** What is known of the peer, and what stands in its way. */
   explain(key: string): PeerExplained {
-    this.#enter(key);
-    return explainPeer(this.#book, key, nowNs(this.#clock));
+    const { book, clock } = this.#host.enter(key);
+    return explainPeer(book, key, nowNs(clock));
   }
 
   /** The keys of all peers held. */
   keys(): string[] {
-    return [...this.#book.records.keys()];
+    return [...this.#host.book.records.keys()];
   }
 
   /** Denies a peer, for `forMs` or for good; survives a restart where there is a state. */
   block(key: string, options: { readonly forMs?: number; readonly reason?: string } = {}): void {
     checkOptions("block", options as { forMs: number; reason: string }, { forMs: aDuration, reason: aText });
-    this.#enter(key);
-    const now = nowNs(this.#clock);
+    const { book, clock } = this.#host.enter(key);
+    const now = nowNs(clock);
     const { forMs, reason = "" } = options;
-    this.#book.block(key, { untilNs: forMs === undefined ? "never" : now + toNs(forMs), reason }, now);
+    book.block(key, forMs === undefined ? Infinity : now + toNs(forMs), reason, now);
   }
 
   /** Takes a block back; true if there was one. What the options of `openPeers` deny stays denied. */
   unblock(key: string): boolean {
-    this.#enter(key);
-    return this.#book.unblock(key, nowNs(this.#clock));
+    const { book, clock } = this.#host.enter(key);
+    return book.unblock(key, nowNs(clock));
   }
 
   /**
@@ -132,10 +94,9 @@ export class Peers extends EventTarget implements AsyncDisposable {
    * blocks hold.
    */
   retryNow(key?: string): void {
-    if (key !== undefined) this.#enter(key);
-    const { records } = this.#book;
-    const asked = key === undefined ? records.values() : [records.get(key)];
-    for (const record of asked) if (record !== undefined) this.#book.endCooldown(record);
+    const { book } = key === undefined ? this.#host : this.#host.enter(key);
+    const asked = key === undefined ? book.records.values() : [book.records.get(key)];
+    for (const record of asked) if (record !== undefined) book.endCooldown(record);
   }
 
   /** Writes what is not yet written, and ends. Calls under way go on. */
@@ -145,20 +106,6 @@ export class Peers extends EventTarget implements AsyncDisposable {
 
   /** The same. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#state?.close();
+    this.#host.close();
   }
-
-  #enter(key: string): void {
-    if (typeof key !== "string" || key === "" || key.length > KEY_LENGTH_MAX) throw new OptionError("peer", `must be a text of at most ${KEY_LENGTH_MAX} characters`);
-    if (this.#isClosed) throw new PeerError("PEERS_CLOSED", key, "these peers are closed");
-    this.#state?.refresh();
-  }
-}
-
-/** Undefined where the platform has none. */
-function openChannel(): AttemptChannel | undefined {
-  const { getBuiltinModule } = globalThis.process ?? {};
-  return getBuiltinModule?.("node:diagnostics_channel")?.channel(ATTEMPT_CHANNEL);
 }

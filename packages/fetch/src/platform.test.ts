@@ -22,11 +22,11 @@ test("the package loads where there is no Node.js: nothing but itself and the pe
   loadedWith(fileOf("virtual-clock.ts"));
 });
 
-test("browsers load neither state nor undici", () => {
+test("browsers load neither state nor undici, and nothing of what only Node.js and its like have", () => {
   const loaded = loadedWith(fileOf("browser.ts"));
   assert.ok(loaded.size > 15);
   for (const file of loadedWith(fileOf("mod.ts"))) {
-    const isServers = /\/state\/|\/(undici|server-peers|mod)\.ts$/.test(file);
+    const isServers = /\/state\/|\/(undici|tap-dispatcher|error-codes|server-peers|mod)\.ts$/.test(file);
     assert.equal(loaded.has(file), !isServers, file);
   }
 });
@@ -37,6 +37,9 @@ test("browsers: peers keep no state, and say so; the rest is the same", async ()
   await using peers = inBrowsers.openPeers();
   assert.equal(await peers.run("api", () => 1), 1);
   assert.equal(peers.explain("api").state, "open");
+  // No code says more than that.
+  await assert.rejects(peers.run("api", () => Promise.reject(Object.assign(new TypeError("Failed to fetch"), { code: "EMFILE" }))));
+  assert.equal(peers.explain("api").failuresInARow, 1);
   const onServers = Object.keys(await import("./mod.ts"));
   assert.deepEqual(Object.keys(inBrowsers), onServers, "the same names");
 });

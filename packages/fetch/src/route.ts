@@ -3,7 +3,20 @@ const SEGMENTS_MAX = 6;
 /** A longer segment is a value and no name. */
 const NAME_LENGTH_MAX = 24;
 
-const [SPACE, HASH, PERCENT, DOT, SLASH, ZERO, NINE, SEMICOLON, EQUALS, QUERY, AT, BACKSLASH, LETTER_V, DELETE] = [0x20, 0x23, 0x25, 0x2e, 0x2f, 0x30, 0x39, 0x3b, 0x3d, 0x3f, 0x40, 0x5c, 0x76, 0x7f];
+const SPACE = 0x20;
+const HASH = 0x23;
+const PERCENT = 0x25;
+const DOT = 0x2e;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const NINE = 0x39;
+const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+const QUERY = 0x3f;
+const AT = 0x40;
+const BACKSLASH = 0x5c;
+const LETTER_V = 0x76;
+const DELETE = 0x7f;
 
 /** A route as the user gave it, such as `/v1/items/:id` or `/files/*`. */
 export interface RouteTemplate {

@@ -2,7 +2,6 @@ import { OptionError } from "./errors.ts";
 import type { Sent } from "./attempt.ts";
 import { aCount, aDuration, aFunction, aSignal, aText, checkOptions, either, oneOf } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { kindOfError } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** What is to be done. `signal` ends with the attempt's deadline or the caller's signal; `attempt` counts from 1. */
@@ -39,12 +38,12 @@ export interface RunOptions<T = unknown> extends CallLimits {
   readonly site?: string;
   /** What an answer says about the peer. Default: that it works. */
   readonly judgeValue?: (value: T) => Outcome;
-  /** What an error says about the peer. Default: by its `code`, or that of its cause. */
+  /** What an error says about the peer. Default: by its `code`, or that of its cause, where the platform has codes. */
   readonly judgeError?: (error: unknown) => Outcome;
 }
 
 type Checked<T, Optional extends keyof T> = Required<Omit<T, Optional>> & { readonly [Option in Optional]?: T[Option] | undefined };
-export type CheckedRunOptions<T> = Checked<RunOptions<T>, "attemptMs" | "totalMs" | "hedgeAfterMs" | "signal"> & {
+export type CheckedRunOptions<T> = Checked<RunOptions<T>, "attemptMs" | "totalMs" | "hedgeAfterMs" | "signal" | "judgeError"> & {
   /** Frees what an answer holds that another attempt replaces. */
   readonly discard?: ((value: T) => void) | undefined;
   /** Hears which attempt the value is of that the caller gets, before the caller does. */
@@ -64,7 +63,6 @@ const RULES: Rules<Required<RunOptions<never>>> = { ...LIMIT_RULES, signal: aSig
 export const RUN_DEFAULTS: CheckedRunOptions<unknown> = Object.freeze({
   attempts: 1, deadline: "learned", backoffBaseMs: 100, backoffMaxMs: 10_000, whenHeld: "refuse", site: "",
   judgeValue: () => WORKS,
-  judgeError: (error) => ({ kind: kindOfError(error) }),
 });
 
 /**
@@ -77,7 +75,7 @@ export function runOptions<T>(given: RunOptions<T> | undefined): CheckedRunOptio
   checkOptions("run", given as Required<RunOptions<never>>, RULES);
   const {
     attempts = defaults.attempts, attemptMs, totalMs, deadline = defaults.deadline, backoffBaseMs = defaults.backoffBaseMs, backoffMaxMs = defaults.backoffMaxMs,
-    hedgeAfterMs, whenHeld = defaults.whenHeld, signal, site = defaults.site, judgeValue = defaults.judgeValue, judgeError = defaults.judgeError,
+    hedgeAfterMs, whenHeld = defaults.whenHeld, signal, site = defaults.site, judgeValue = defaults.judgeValue, judgeError,
   } = given;
   const options = { attempts, attemptMs, totalMs, deadline, backoffBaseMs, backoffMaxMs, hedgeAfterMs, whenHeld, signal, site, judgeValue, judgeError };
   checkHedge("run", options);

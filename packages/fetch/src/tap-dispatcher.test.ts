@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { Agent, fetch as newestFetch } from "undici";
 import { openPeers } from "./mod.ts";
-import { asksDispatchers, TapDispatcher } from "./tap-dispatcher.ts";
+import { TapDispatcher, tapOf } from "./tap-dispatcher.ts";
 import { serveBytes } from "./testing/servers.ts";
 import { builtInAgent } from "./testing/ways.ts";
 
@@ -70,10 +70,10 @@ for (const [generation, make, fetch] of GENERATIONS) {
 }
 
 test("tap: stands before the fetch within Node.js alone, and before its mocks", () => {
-  assert.equal(asksDispatchers(globalThis.fetch), true);
+  assert.ok(tapOf(globalThis.fetch, undefined) instanceof TapDispatcher);
   const replaced: typeof fetch = (input, init) => globalThis.fetch(input, init);
-  assert.equal(asksDispatchers(replaced), false);
-  assert.equal(asksDispatchers(globalThis.fetch), true);
+  assert.equal(tapOf(replaced, undefined), undefined);
+  assert.ok(tapOf(globalThis.fetch, undefined) instanceof TapDispatcher);
   assert.equal(new TapDispatcher({ isMockActive: true, dispatch: () => true }).isMockActive, true);
   assert.notEqual(new TapDispatcher(undefined).isMockActive, true);
 });

@@ -1,3 +1,5 @@
+import type { BodyEnd } from "./tracked-response.ts";
+
 /** What an undici dispatcher is to us. */
 interface Dispatcher {
   readonly isMockActive?: unknown;
@@ -21,16 +23,6 @@ interface Controller {
   abort(reason: unknown): void;
 }
 
-/** How the body of an answer ended. One of the three is called, once. */
-export interface BodyEnd {
-  /** All of it arrived. */
-  onEnd(): void;
-  /** It broke off. */
-  onBroken(error: unknown): void;
-  /** Whoever asked for it wanted no more. */
-  onCancel(): void;
-}
-
 interface Ending {
   readonly kind: "whole" | "broken" | "unwanted";
   readonly error?: unknown;
@@ -47,9 +39,14 @@ let known: { readonly fetch: unknown; readonly isNative: boolean } = { fetch: un
  * Is it the fetch within Node.js, which asks a dispatcher that is given with the request? By its text, which names where it
  * comes from: whoever put another in its place may mean another dispatcher by it.
  */
-export function asksDispatchers(fetch: unknown): boolean {
+function asksDispatchers(fetch: unknown): boolean {
   if (known.fetch !== fetch) known = { fetch, isNative: Function.prototype.toString.call(fetch).includes("internal/deps/undici") };
   return known.isNative;
+}
+
+/** A tap for a request that this fetch is to send, if it asks dispatchers. `dispatcher`: the one that the caller wants. */
+export function tapOf(fetch: unknown, dispatcher: unknown): TapDispatcher | undefined {
+  return asksDispatchers(fetch) ? new TapDispatcher(dispatcher) : undefined;
 }
 
 /**

@@ -1,18 +1,21 @@
-import type { Ender } from "./ender.ts";
-/** What becomes of an answer's body, for whoever wants to know. One of the three is called, once, if the body is read at all. */
-export interface BodyWatch {
+/** Hears how the body of an answer ends: one of the three is called, once, if it does. */
+export interface BodyEnd {
   /** All of it arrived. */
   onEnd(): void;
   /** It broke off. */
   onBroken(error: unknown): void;
-  /** Whoever read it wanted no more. */
+  /** Whoever asked for it wanted no more. */
   onCancel(): void;
-  /** Ends the request, and with it the body. */
-  readonly ender: Ender;
-  /** The longest silence within the body, in ms; undefined = no bound. The error with which it ends. */
-  readonly idle: { readonly ms: number; readonly error: () => Error } | undefined;
-  setTimer(wake: () => void, delayMs: number): unknown;
-  clearTimer(timer: unknown): void;
+}
+
+/** Hears how the body of an answer is read, too. */
+export interface BodyWatch extends BodyEnd {
+  /** Are there silences within the body that are too long? */
+  readonly hasIdleBound: boolean;
+  /** A chunk is waited for, */
+  onWait(): void;
+  /** and no longer. */
+  onWaited(): void;
 }
 
 /** What is held of an answer, by a symbol of each prototype's own: a fetch of ours around another watches for itself. */
@@ -81,7 +84,7 @@ function reader(base: Response, name: (typeof READERS)[number], watchingOf: (res
   return async function (this: Watched): Promise<unknown> {
     const { watch, stream } = watchingOf(this);
     if (stream?.locked === true) throw lockedError();
-    if (watch.idle !== undefined && !this.bodyUsed && this.body !== null) {
+    if (watch.hasIdleBound && !this.bodyUsed && this.body !== null) {
       // Only a stream shows silences: the same method of an answer made of it.
       return (new Response(this.body, { headers: this.headers })[name] as () => Promise<unknown>)();
     }
@@ -112,8 +115,7 @@ function watchedStream(answer: Response, body: ReadableStream<Uint8Array>, watch
     async pull(controller: ReadableStreamDefaultController<Uint8Array> & { readonly byobRequest?: { respond(bytes: number): void } | null }): Promise<void> {
       // Outside of what is judged: a body that somebody else holds is no fault of the peer.
       source ??= body.getReader();
-      const { idle } = watch;
-      const timer = idle && watch.setTimer(() => watch.ender.abort(idle.error()), idle.ms);
+      watch.onWait();
       try {
         const { done, value } = await source.read();
         if (!done) return controller.enqueue(value);
@@ -125,7 +127,7 @@ function watchedStream(answer: Response, body: ReadableStream<Uint8Array>, watch
         watch.onBroken(error);
         throw error;
       } finally {
-        if (timer !== undefined) watch.clearTimer(timer);
+        watch.onWaited();
       }
     },
     async cancel(reason: unknown): Promise<void> {

@@ -15,3 +15,13 @@ export class PeerTransition extends Event {
     this.reason = reason;
   }
 }
+
+export type TransitionListener = ((event: PeerTransition) => void) | { handleEvent(event: PeerTransition): void };
+type ListenerOptions = Parameters<EventTarget["addEventListener"]>[2];
+
+/** An EventTarget whose events are transitions. */
+export interface TransitionTarget extends EventTarget {
+  addEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void;
+  removeEventListener(kind: TransitionKind, listener: TransitionListener | null, options?: ListenerOptions): void;
+}
+export const TransitionTarget = EventTarget as new () => TransitionTarget;

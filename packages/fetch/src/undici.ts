@@ -4,9 +4,11 @@ import { nowNs, toMs, toNs } from "./clock.ts";
 import { BudgetExhaustedError, DeadlineExceededError, PeerError } from "./errors.ts";
 import { aDuration, aFunction, checkOptions, oneOf, texts } from "./option-check.ts";
 import type { Rules } from "./option-check.ts";
-import { isWorthAnother, kindOfError } from "./outcome.ts";
+import { kindOfError } from "./error-codes.ts";
+import { isWorthAnother } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Pass } from "./peer-book.ts";
+import type { PeersHost } from "./peers-host.ts";
 import { judgeResponse } from "./response-advice.ts";
 import type { ResponseHeaders } from "./response-advice.ts";
 import { remembering } from "./remembering.ts";
@@ -68,7 +70,7 @@ export type UndiciInterceptor = (dispatch: any) => any;
  * further attempts: undici's own retry interceptor does, composed after this one, and each of its attempts is admitted anew
  * and taken from the peer's budget.
  */
-export function interceptorThrough(host: CallHost, enter: (key: string) => void, given: UndiciOptions): UndiciInterceptor {
+export function interceptorThrough(host: PeersHost, given: UndiciOptions): UndiciInterceptor {
   checkOptions("undici", given as Required<UndiciOptions>, RULES);
   const { peer, routes = [] } = given;
   const templates = routes.map(parseRoute);
@@ -79,7 +81,7 @@ export function interceptorThrough(host: CallHost, enter: (key: string) => void,
     if (request.origin === undefined || request.method === "CONNECT" || request.upgrade || isOlder(handler)) return dispatch(request, handler);
     const origin = usualOrigin(typeof request.origin === "string" ? request.origin : request.origin.origin);
     const key = peer === undefined ? origin : peer(origin);
-    enter(key);
+    host.enter(key);
     const now = nowNs(host.clock);
     const pass = host.book.admit(key, siteOf(request.method, request.path, templates), now);
     if (pass instanceof PeerError) return refuse(handler, pass);
@@ -194,8 +196,7 @@ class Exchange implements UndiciHandler, Alarm {
   }
 
   onResponseEnd(controller: Controller, trailers: Headers): void {
-    const { record, epoch } = this.#pass;
-    if (this.#state === "answering" && this.#hasBody && record.bodiesBreak) this.#host.book.bodyEnded(record, epoch, nowNs(this.#host.clock));
+    if (this.#state === "answering" && this.#hasBody && this.#pass.record.bodiesBreak) this.#host.book.bodyEnded(this.#pass, nowNs(this.#host.clock));
     this.#state = "over";
     this.#handler.onResponseEnd?.(controller, trailers);
   }
@@ -209,8 +210,7 @@ class Exchange implements UndiciHandler, Alarm {
       if (isOurs) this.#host.book.censored(this.#pass, now);
       this.#settle({ kind: isOurs ? "cancelled" : kindOfError(error) }, undefined, now, error);
     } else if (this.#state === "answering" && !isOurs) {
-      const { record, epoch } = this.#pass;
-      this.#host.book.bodyBroke(record, epoch, now);
+      this.#host.book.bodyBroke(this.#pass, now);
       this.#remember(error);
     }
     this.#state = "over";

@@ -42,7 +42,7 @@ export type { Lease } from "./failure/half-open.ts";
 export { PRODUCT_PROBES, ProbeLeases } from "./failure/probe-leases.ts";
 export type { ProbeOptions } from "./failure/probe-leases.ts";
 export { RetryBudget } from "./failure/retry-budget.ts";
-export { BUDGET_CELLS, earn, hasToken, PRODUCT_RETRY_BUDGET, takeToken, tokens } from "./failure/retry-tokens.ts";
+export { BUDGET_CELLS, earn, PRODUCT_RETRY_BUDGET, takeToken, tokens } from "./failure/retry-tokens.ts";
 export type { RetryBudgetOptions } from "./failure/retry-tokens.ts";
 export { BudgetBlend, PRODUCT_LEARNING } from "./deadlines/budget-blend.ts";
 export type { BudgetOptions } from "./deadlines/budget-blend.ts";
@@ -51,7 +51,7 @@ export { captureGlobal, captureLearned, restoreGlobal, restoreLearned, widenLear
 export type { GlobalPriorData, LearnedData } from "./deadlines/learned-data.ts";
 export { SITE_CELLS } from "./deadlines/site-layout.ts";
 export { TAIL_SHARE } from "./deadlines/tail-words.ts";
-export { LearnedSite, MEMORY_SAMPLES, rememberedSamples } from "./deadlines/learned-site.ts";
+export { LearnedSite, MEMORY_SAMPLES } from "./deadlines/learned-site.ts";
 export type { EstimatePlace, SiteLearning } from "./deadlines/learned-site.ts";
 export { RttEma, WARM_SAMPLES } from "./deadlines/rtt-ema.ts";
 export type { EmaState } from "./deadlines/rtt-ema.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Metadata, status as Status } from "@grpc/grpc-js";
-import { OUTCOME_KINDS } from "../outcome.ts";
+import { OUTCOME_KINDS } from "../testing/outcome-kinds.ts";
 import { judgeStatus } from "./status.ts";
 
 function said(code: Status, details: string, fields: Readonly<Record<string, string>> = {}) {

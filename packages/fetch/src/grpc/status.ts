@@ -3,7 +3,7 @@ import { Metadata, status as Status } from "@grpc/grpc-js";
 import type { StatusObject } from "@grpc/grpc-js";
 import { toMs } from "../clock.ts";
 import { BudgetExhaustedError, DeadlineExceededError, isPeerError } from "../errors.ts";
-import { kindOfError } from "../outcome.ts";
+import { kindOfError } from "../error-codes.ts";
 import type { Outcome, OutcomeKind } from "../outcome.ts";
 
 /** A status that carries why we ended the call. Its fields become those of the caller's `ServiceError`. */

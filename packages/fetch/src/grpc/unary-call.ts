@@ -1,7 +1,7 @@
 import { Metadata, status as Status } from "@grpc/grpc-js";
 import type { InterceptingListener, InterceptorOptions, NextCall, StatusObject } from "@grpc/grpc-js";
 import { runCall } from "../call.ts";
-import { nowNs } from "../clock.ts";
+import { toMs } from "../clock.ts";
 import type { Ender } from "../ender.ts";
 import type { Outcome } from "../outcome.ts";
 import type { PeersHost } from "../peers-host.ts";
@@ -106,13 +106,14 @@ export class UnaryCall implements InnerCall {
 
   async #run(options: CheckedRunOptions<Answer>): Promise<Answer> {
     this.#host.enter(this.#key);
-    return runCall(this.#host, this.#key, (ender, attempt) => this.#attempt(ender, attempt), options);
+    return runCall(this.#host, this.#key, (ender, attempt, withinNs) => this.#attempt(ender, attempt, toMs(withinNs)), options);
   }
 
-  #attempt(ender: Ender, attempt: number): Promise<Answer> {
+  #attempt(ender: Ender, attempt: number, withinMs: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#options.parent?.cancelled === true) return reject(new StatusError({ code: Status.CANCELLED, details: "Cancelled by parent call", metadata: new Metadata() }));
-      const deadlineMs = this.#deadlineMs();
+      // What the library is told, in ms since 1970.
+      const deadlineMs = Math.min(this.#endsAtMs, Math.ceil(Date.now() + withinMs));
       const inner = this.#nextCall({ ...this.#options, deadline: deadlineMs });
       this.#inner = inner;
       let message: unknown = null;
@@ -140,14 +141,6 @@ export class UnaryCall implements InnerCall {
       if (this.#request !== undefined) inner.sendMessageWithContext(this.#request.context, this.#request.message);
       if (this.#isHalfClosed) inner.halfClose();
     });
-  }
-
-  /** What the library is told of this attempt's deadline, in ms since 1970. */
-  #deadlineMs(): number {
-    const { deadline, attemptMs = Infinity } = this.#limits;
-    const { book, clock } = this.#host;
-    const learnedMs = deadline === "none" ? Infinity : book.siteDeadlineMs(this.#key, this.#options.method_definition.path, nowNs(clock));
-    return Math.min(this.#endsAtMs, Math.ceil(Date.now() + Math.min(learnedMs, attemptMs)));
   }
 
   #metadataOf(attempt: number): Metadata {

@@ -46,12 +46,12 @@ export class StateKeeper {
   /** From so many rows on they are looked through before a day is over. */
   #rowsMax: number;
 
-  constructor(book: PeerBook, clock: Clock, options: CheckedPeersOptions, store: StateStore) {
+  constructor(book: PeerBook, options: CheckedPeersOptions, store: StateStore) {
     this.#book = book;
-    this.#clock = clock;
+    this.#clock = options.clock;
     this.#options = options;
     this.#store = store;
-    this.#readAt = nowNs(clock);
+    this.#readAt = nowNs(this.#clock);
     this.#rowsMax = 2 * options.peersMax;
     book.onChange = (record, kind) => this.#note(record, kind);
     this.#read();
@@ -171,13 +171,11 @@ export class StateKeeper {
     this.#rowsMax = this.#ages.size + this.#options.peersMax;
   }
 
-  #guarded(act: () => void): boolean {
+  #guarded(act: () => void): void {
     try {
       act();
-      return true;
     } catch (error) {
       this.#warn(error); // S3
-      return false;
     }
   }
 

@@ -12,7 +12,6 @@ export interface RetryBudgetOptions {
   readonly reserveEveryNs: number;
 }
 
-
 export const PRODUCT_RETRY_BUDGET: RetryBudgetOptions = { share: 0.1, fadeNs: 10 * NS_PER_S, reserve: 10, reserveEveryNs: 2 * NS_PER_S };
 
 /** Numbers that a budget takes, and which is which. */
