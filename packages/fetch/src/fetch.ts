@@ -68,7 +68,7 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
     const request = typeof input === "object" && "url" in input ? input : undefined;
     // What is no call at all is the other's to refuse.
     if (!isInit(given) || isSpent(request, given)) return (send ?? globalThis.fetch)(input, given);
-    const init = given === null ? undefined : lastingOf(given);
+    const init = given ? lastingOf(given) : undefined;
     const text = request === undefined ? String(input) : request.url;
     const target = targetOf(text);
     // What is no call to anybody (data:, blob:) has no peer.
@@ -121,16 +121,9 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
   };
 }
 
-/** Members of what a fetch is given beside its URL. Source: the Fetch standard's RequestInit, and Node.js's `dispatcher`. */
-const INIT_MEMBERS = [
-  "body", "cache", "credentials", "dispatcher", "duplex", "headers", "integrity", "keepalive", "method", "mode", "priority", "redirect", "referrer",
-  "referrerPolicy", "signal", "window",
-] as const;
-
-function isInit(given: Init | null | undefined): given is Init | null | undefined {
-  if (given === undefined || given === null) return true;
-  const { signal } = given as { signal?: { addEventListener?: unknown } | null };
-  return typeof given === "object" && (signal === undefined || signal === null || typeof signal.addEventListener === "function");
+function isInit(given: Init | null | undefined): boolean {
+  const signal: unknown = given?.signal ?? undefined;
+  return typeof (given ?? {}) === "object" && (signal === undefined || typeof (signal as AbortSignal).addEventListener === "function");
 }
 
 /** Was its body sent before, or is it somebody else's? */
@@ -142,18 +135,15 @@ function isSpent(request: Request | undefined, init: Init | null | undefined): b
  * Options that may be read more than once. What is inherited counts as well, of a `Request` in this place, say, and a copy by
  * spreading would lose it; headers may come from an iterator, which gives them once.
  */
-function lastingOf(init: Init | undefined): Init | undefined {
-  if (init === undefined) return undefined;
-  const { headers } = init;
-  const given = Object.getPrototypeOf(init) === Object.prototype ? init : ownOf(init);
-  return typeof headers === "object" && headers !== null && "next" in headers && Symbol.iterator in headers ? { ...given, headers: new Headers(headers) } : given;
-}
-
-function ownOf(init: Init): Init {
-  return Object.fromEntries(INIT_MEMBERS.flatMap((name) => {
-    const value: unknown = (init as Record<string, unknown>)[name];
-    return value === undefined ? [] : [[name, value]];
-  })) as Init;
+function lastingOf(init: Init): Init {
+  let own = init;
+  if (Object.getPrototypeOf(init) !== Object.prototype) {
+    const copy: Record<string, unknown> = {};
+    for (const name in init) copy[name] = init[name as keyof Init];
+    own = copy;
+  }
+  const { headers } = own;
+  return typeof headers === "object" && "next" in headers ? { ...own, headers: new Headers(headers) } : own;
 }
 
 /** A request that cannot be made (a bad header, say), or whose own body throws, is no fault of the peer, and no use to repeat. */

@@ -27,7 +27,7 @@ export interface CallLimits {
    * worked since it failed. Ask for it only where the work may be done twice at a time. Default: none goes out.
    */
   readonly hedgeAfterMs?: number | "learned";
-  /** What a call does that meets a cooldown or advice: it is refused, or waits for up to `backoffMaxMs`. Default `refuse`. */
+  /** What a call does that meets a cooldown or advice: it is refused, or waits for up to `backoffMaxMs`, with others spread over half as long again. Default `refuse`. */
   readonly whenHeld?: "refuse" | "wait";
 }
 
