@@ -15,7 +15,6 @@ import { parsed, targetOf } from "./target.ts";
 import { watchBody } from "./tracked-response.ts";
 
 export type Fetch = typeof globalThis.fetch;
-type Input = Parameters<Fetch>[0];
 type Init = NonNullable<Parameters<Fetch>[1]>;
 /** As Node.js has it. */
 type TappedInit = Omit<Init, "dispatcher"> & { dispatcher?: unknown };
@@ -64,7 +63,7 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
   /** Did the fetch that sends ask a dispatcher of ours? Until then its requests are ended by a signal. */
   let isTapped = false;
 
-  return async function fetch(input: Input, given?: Init): Promise<Response> {
+  const begin: Fetch = (input, given) => {
     const request = typeof input === "object" && "url" in input ? input : undefined;
     // What is no call at all is the other's to refuse.
     if (!isInit(given) || isSpent(request, given)) return (send ?? globalThis.fetch)(input, given);
@@ -118,6 +117,14 @@ export function fetchThrough(host: PeersHost, given: FetchOptions): Fetch {
       if (deadlineHeader !== undefined) its.headers = withDeadline(request, init, deadlineHeader, toMs(withinNs));
       return sender(input, its as Init);
     }, call);
+  };
+  return function fetch(input, init) {
+    // No asynchronous function around what answers a promise already: each has its price.
+    try {
+      return begin(input, init);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
 }
 
