@@ -56,10 +56,13 @@ test("peers --state --block: reaches a process that uses the file, and is taken 
   await running.run("https://api.example.com", () => 1);
   await clock.advance(1000);
 
-  await statePeers(state, { state, block: "https://api.", for: 600_000, reason: "a bill" });
+  await statePeers(state, { state, block: "https://api.example.com/", for: 600_000, reason: "a bill" });
   assert.match(statePeerText(inspectState(state)[0]!), /^https:\/\/api\.example\.com\nblocked: /);
   await clock.advance(1001);
   assert.equal(running.explain("https://api.example.com").state, "blocked");
+  await statePeers(state, { state, explain: "https://api." });
+  await statePeers(state, { state, block: "https://api.example" });
+  assert.deepEqual(inspectState(state).map(({ peer }) => peer), ["https://api.example", "https://api.example.com"], "what begins so is another peer");
 
   await statePeers(state, { state, unblock: "https://api.example.com/v1/items" });
   await clock.advance(1001);

@@ -21,7 +21,7 @@ export async function statePeers(file: string, options: PeersOptions): Promise<v
   const { explain, block, unblock } = options;
   const asked = explain ?? block ?? unblock;
   if (asked === undefined) return console.log(options.json === true ? jsonText(known) : stateTables(known));
-  const key = keyOf(asked, known);
+  const key = explain === undefined ? keyOf(asked, known) : begunKeyOf(asked, known);
   if (explain === undefined) await change(file, key, options);
   const peer = inspectState(file).find((one) => one.peer === key);
   const isDone = explain !== undefined || (peer?.policy.allow ?? true) === (block === undefined);
@@ -37,11 +37,17 @@ async function change(file: string, key: string, { block, for: forMs, reason }: 
   else if (!peers.unblock(key)) throw new RuntimeError("NOT_FOUND", { block: key });
 }
 
-/** A key, how one of them alone begins, or a URL of the peer. */
-function keyOf(given: string, known: readonly PeerExplained[]): string {
+/** As it is meant where it is only looked at: also how one of the keys alone begins. */
+function begunKeyOf(given: string, known: readonly PeerExplained[]): string {
+  const key = keyOf(given, known);
+  if (known.some(({ peer }) => peer === key)) return key;
   const begun = known.filter(({ peer }) => peer.startsWith(given));
-  if (begun.some(({ peer }) => peer === given)) return given;
-  if (begun.length === 1) return begun[0]!.peer;
+  return begun.length === 1 ? begun[0]!.peer : key;
+}
+
+/** A key, known or not, or the origin of a URL. */
+function keyOf(given: string, known: readonly PeerExplained[]): string {
+  if (known.some(({ peer }) => peer === given)) return given;
   const url = URL.parse(given);
   return url !== null && /^https?:$/.test(url.protocol) ? url.origin : given;
 }
