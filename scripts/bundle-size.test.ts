@@ -6,8 +6,8 @@ import { bundle } from "./bundle.ts";
 import { root } from "./tools.ts";
 
 /**
- * What a page loads for all that `@holdfast/fetch` has in browsers, minified and compressed, in bytes. Lower it whenever there is less:
- * .
+ * What a page loads for all that `@holdfast/fetch` has in browsers, minified and compressed, in bytes. Lower it whenever there is
+ * less.
  */
 const GZIP_BYTES_MAX = 17_460;
 
