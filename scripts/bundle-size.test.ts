@@ -9,7 +9,7 @@ import { root } from "./tools.ts";
  * What a page loads for all that `@holdfast/fetch` has in browsers, minified and compressed, in bytes. Lower it whenever there is
  * less.
  */
-const GZIP_BYTES_MAX = 17_460;
+const GZIP_BYTES_MAX = 17_500;
 
 test("bundle size: run and fetch, for browsers", (context) => {
   const text = bundle(join(root, "packages/fetch/src/browser.ts"), ["--minify", "--platform=browser", "--conditions=holdfast-source"]);

@@ -21,12 +21,19 @@ const MARK: unique symbol = Symbol.for("holdfast.PeerError");
  * caller's own abort.
  */
 export class PeerError extends Error {
-  override readonly name: string = "PeerError";
   readonly code: PeerErrorCode;
   readonly peer: string;
   /** In ms; undefined where nobody can say. */
   readonly retryAfterMs: number | undefined;
-  readonly [MARK] = true;
+
+  // Of the class, as what belongs to each error is made and shown with each.
+  override get name(): string {
+    return "PeerError";
+  }
+
+  get [MARK](): true {
+    return true;
+  }
 
   constructor(code: PeerErrorCode, peer: string, message: string, { retryAfterMs, cause }: PeerErrorDetails = {}) {
     super(`${code}: ${peer}: ${message}`, cause === undefined ? undefined : { cause });
@@ -38,7 +45,9 @@ export class PeerError extends Error {
 
 /** Policy denies the peer. */
 export class PeerBlockedError extends PeerError {
-  override readonly name = "PeerBlockedError";
+  override get name(): "PeerBlockedError" {
+    return "PeerBlockedError";
+  }
 
   constructor(peer: string, message: string, details?: PeerErrorDetails) {
     super("PEER_BLOCKED", peer, message, details);
@@ -47,7 +56,9 @@ export class PeerBlockedError extends PeerError {
 
 /** The peer failed, and is left alone; or it is being probed, and no place is free. */
 export class CoolingDownError extends PeerError {
-  override readonly name = "CoolingDownError";
+  override get name(): "CoolingDownError" {
+    return "CoolingDownError";
+  }
 
   constructor(peer: string, message: string, details?: PeerErrorDetails) {
     super("PEER_COOLING_DOWN", peer, message, details);
@@ -56,7 +67,9 @@ export class CoolingDownError extends PeerError {
 
 /** The peer said when to come back. */
 export class AdvisedToWaitError extends PeerError {
-  override readonly name = "AdvisedToWaitError";
+  override get name(): "AdvisedToWaitError" {
+    return "AdvisedToWaitError";
+  }
 
   constructor(peer: string, message: string, details?: PeerErrorDetails) {
     super("PEER_ADVISED_TO_WAIT", peer, message, details);
@@ -65,11 +78,14 @@ export class AdvisedToWaitError extends PeerError {
 
 /** No answer in time. */
 export class DeadlineExceededError extends PeerError {
-  override readonly name = "DeadlineExceededError";
   /** `learned` from earlier answers, or given: for one attempt, for the whole call, for a silence within the body. */
   readonly deadline: "learned" | "attempt" | "total" | "body-idle";
   /** How long was waited, in ms. */
   readonly deadlineMs: number;
+
+  override get name(): "DeadlineExceededError" {
+    return "DeadlineExceededError";
+  }
 
   constructor(peer: string, deadline: DeadlineExceededError["deadline"], deadlineMs: number) {
     super("DEADLINE_EXCEEDED", peer, `no answer within ${Math.round(deadlineMs)} ms (${deadline})`);
@@ -80,7 +96,9 @@ export class DeadlineExceededError extends PeerError {
 
 /** Another attempt was wanted, and the peer's successes have not earned it. `cause` is how the last one failed. */
 export class BudgetExhaustedError extends PeerError {
-  override readonly name = "BudgetExhaustedError";
+  override get name(): "BudgetExhaustedError" {
+    return "BudgetExhaustedError";
+  }
 
   constructor(peer: string, cause: unknown) {
     super("BUDGET_EXHAUSTED", peer, "too many attempts beyond the first", { cause });
