@@ -35,6 +35,9 @@ function next(): void {
   }, seconds * 1000);
 }
 
+// It ends with whoever started it, however that ended.
+process.stdin.resume().on("end", () => process.exit());
+
 const server = createServer((request, response) => {
   if (!began) next();
   began = true;

@@ -18,6 +18,9 @@ const knowledge = (): string => {
   return `${why}; ${srttMs === undefined ? "no round trip is known" : `a round trip takes ${srttMs.toFixed(0)} ms`}, the deadline is ${deadlineMs.toFixed(0)} ms`;
 };
 
+// It ends with whoever started it, however that ended.
+process.stdin.resume().on("end", () => process.exit()).unref();
+
 say(`known at the start: ${knowledge()}`);
 for (const kind of KINDS) {
   peers.addEventListener(kind, ({ reason, retryAfterMs }) => say(`${kind} (${reason})${retryAfterMs > 0 ? `, for ${Math.ceil(retryAfterMs)} ms` : ""}`));

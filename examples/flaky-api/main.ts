@@ -19,12 +19,20 @@ if (process.argv.length > 3 || !(seconds >= 0.2 && seconds <= 60)) {
 }
 
 function start(file: string, args: readonly string[], stdout: "pipe" | "inherit"): ChildProcess {
-  return spawn(process.execPath, [...process.execArgv, join(import.meta.dirname, file), ...args], { stdio: ["ignore", stdout, "inherit"] });
+  return spawn(process.execPath, [...process.execArgv, join(import.meta.dirname, file), ...args], { stdio: ["pipe", stdout, "inherit"] });
 }
 
 const directory = mkdtempSync(join(tmpdir(), "holdfast-flaky-api-"));
 const state = join(directory, "peers.db");
 const api = start("api.ts", [String(seconds)], "pipe");
+let client: ChildProcess | undefined;
+let isStopped = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    isStopped = true;
+    client?.kill();
+  });
+}
 try {
   const lines = createInterface({ input: api.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
   const url = (await lines.next()).value as string;
@@ -32,8 +40,10 @@ try {
     for (let line = await lines.next(); line.done !== true; line = await lines.next()) process.stdout.write(`         ${line.value}\n`);
   })();
   for (const [name, lasts] of [["first", PHASES * seconds], ["second", seconds]] as const) {
+    if (isStopped) break;
     process.stdout.write(`${name} process\n`);
-    await once(start("client.ts", [url, state, String(lasts)], "inherit"), "exit");
+    client = start("client.ts", [url, state, String(lasts)], "inherit");
+    await once(client, "exit");
   }
 } finally {
   api.kill();
