@@ -1,5 +1,5 @@
 /** Who is told that an attempt ends. */
-export interface Ended {
+interface Told {
   abort(reason: unknown): void;
 }
 
@@ -7,9 +7,9 @@ export interface Ended {
  * Ender ends one attempt, and later what follows its answer: by a signal for whoever asks for one, which costs more than all
  * the rest of a call, or by a word. It holds on to nothing else: who keeps it for long keeps no answer.
  */
-export class Ender implements Ended {
+export class Ender {
   #controller: AbortController | undefined;
-  #told: Ended | undefined;
+  #told: Told | undefined;
 
   /** To be asked for when the attempt begins, or not at all. */
   get signal(): AbortSignal {
@@ -17,7 +17,7 @@ export class Ender implements Ended {
   }
 
   /** Tells this one, too. */
-  tell(told: Ended): void {
+  tell(told: Told): void {
     this.#told = told;
   }
 

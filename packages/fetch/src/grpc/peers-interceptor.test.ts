@@ -11,6 +11,7 @@ import type {
 import { ATTEMPT_CHANNEL, isPeerError, openPeers } from "../mod.ts";
 import type { AttemptReport, DeadlineExceededError, Peers, PeersOptions } from "../mod.ts";
 import { VirtualClock } from "../virtual-clock.ts";
+import { hostOf } from "../peers-host.ts";
 import { CHANNEL_OPTIONS, idempotentMethods, peersInterceptor } from "./peers-interceptor.ts";
 import type { GrpcOptions } from "./peers-interceptor.ts";
 
@@ -198,17 +199,21 @@ test("grpc: nobody listens, no address: both are the peer's failures", async (t)
   assert.equal(peers.explain(target).sites[0]?.samples, 0, "no answer, no round trip");
 });
 
+/** Takes no call, and says when to come back. */
+function pushingBack(text: string, onAsked: () => void): UntypedServiceImplementation {
+  const get: Get = (_call, done) => {
+    onAsked();
+    done({ code: Status.UNAVAILABLE, details: "busy", metadata: trailers({ "grpc-retry-pushback-ms": text }) });
+  };
+  return { get };
+}
+
 test("grpc: a pushback is everybody's advice, and no longer than a cooldown", async (t) => {
   for (const { text, atMostMs } of [{ text: "2000", atMostMs: 3000 }, { text: "1000000000000", atMostMs: 90_000 }]) {
     const clock = new VirtualClock();
     const peers = open({ clock });
     let asked = 0;
-    const client = await setUp(t, {
-      get: ((_call, done) => {
-        asked++;
-        done({ code: Status.UNAVAILABLE, details: "busy", metadata: trailers({ "grpc-retry-pushback-ms": text }) });
-      }) satisfies Get,
-    }, peers, { retryable: () => true, backoffMaxMs: 1 });
+    const client = await setUp(t, pushingBack(text, () => asked++), peers, { retryable: () => true, backoffMaxMs: 1 });
     assert.equal((await faultOf(get(client))).details, "busy");
     const other = connect(t, client.target, [peersInterceptor(peers)]);
     const fault = await faultOf(get(other));
@@ -223,12 +228,7 @@ test("grpc: a pushback that is negative or garbage means never this call, and ke
   for (const text of ["-1", "soon", ""]) {
     const peers = open();
     let asked = 0;
-    const client = await setUp(t, {
-      get: ((_call, done) => {
-        asked++;
-        done({ code: Status.UNAVAILABLE, details: "busy", metadata: trailers({ "grpc-retry-pushback-ms": text }) });
-      }) satisfies Get,
-    }, peers, { retryable: () => true, backoffBaseMs: 1 });
+    const client = await setUp(t, pushingBack(text, () => asked++), peers, { retryable: () => true, backoffBaseMs: 1 });
     assert.equal((await faultOf(get(client))).details, "busy");
     assert.equal(asked, 1, JSON.stringify(text));
     assert.equal(peers.explain(client.target).retryAfterMs, 0);
@@ -596,6 +596,24 @@ test("grpc: a call may wait until its peer may be asked again", async (t) => {
   // A wait is longer by a back-off of 100 ms at most.
   await clock.advance(peers.explain(client.target).retryAfterMs + 150);
   assert.deepEqual(await call, {});
+});
+
+test("grpc: a stream that is given up by the caller's own bound took that long at least, and is no timeout of what was learned", async (t) => {
+  const clock = new VirtualClock();
+  const peers = open({ clock });
+  const opened: ServerWritableStream<Message, Message>[] = [];
+  const client = await setUp(t, { ...streams(), list: (call: ServerWritableStream<Message, Message>) => void opened.push(call) }, peers, { firstMessageMs: 50 });
+  const { book } = hostOf(peers);
+  const censored = t.mock.method(book, "censored");
+  const silent = client.list({});
+  silent.resume();
+  await until(() => opened.length === 1);
+  const ended = once(silent, "error") as Promise<[Fault]>;
+  await clock.advance(50);
+  const [fault] = await ended;
+  assert.equal((fault.cause as DeadlineExceededError).deadline, "attempt");
+  assert.equal(censored.mock.callCount(), 1);
+  assert.equal(peers.explain(client.target).sites[0]?.timeouts, 0);
 });
 
 test("grpc: a stream's first message may be waited for so long, the rest for ever", async (t) => {

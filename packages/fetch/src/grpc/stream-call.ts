@@ -112,6 +112,7 @@ class Stream implements Alarm {
   ring(now: number): void {
     const isLearned = this.#terms.firstMessageMs === "learned";
     if (isLearned) this.#host.book.timedOut(this.#pass, now);
+    else this.#host.book.censored(this.#pass, now);
     const error = new DeadlineExceededError(this.#pass.record.key, isLearned ? "learned" : "attempt", toMs(now - this.#pass.startedAt));
     this.#given = statusOfError(error);
     this.#settle({ kind: "timed-out" }, "over", false);
