@@ -4,8 +4,8 @@ interface Told {
 }
 
 /**
- * Ender ends one attempt, and later what follows its answer: by a signal for whoever asks for one, which costs more than all
- * the rest of a call, or by a word. It holds on to nothing else: who keeps it for long keeps no answer.
+ * Ender ends one attempt, and later what follows its answer: by a signal for whoever asks for one, which is a good part
+ * of what a call costs, or by a word. It holds on to nothing else: who keeps it for long keeps no answer.
  */
 export class Ender {
   #controller: AbortController | undefined;

@@ -51,7 +51,7 @@ export function tapOf(fetch: unknown, dispatcher: unknown): TapDispatcher | unde
 
 /**
  * TapDispatcher stands between one call of fetch and the dispatcher that sends. It ends the request, and hears how the body
- * ends, for next to nothing: an AbortSignal costs a tenth of a request, another body stream as much.
+ * ends, for next to nothing: an AbortSignal costs some hundredths of a request, another body stream as much.
  *
  * Listens to what fetch is told; changes none of it. Of a request that is redirected, the last hop counts.
  */
